@@ -72,7 +72,11 @@ impl Shape {
     /// More than [`MAX_RANK`] axes, or an element count that does not fit in memory.
     pub fn new(dims: &[usize]) -> Result<Self> {
         if dims.len() > MAX_RANK {
-            bail!(Shape, "shape: {dims:?} has {} axes; at most {MAX_RANK} are possible", dims.len());
+            bail!(
+                Shape,
+                "shape: {dims:?} has {} axes; at most {MAX_RANK} are possible",
+                dims.len()
+            );
         }
         let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if count.is_none_or(|n| n > isize::MAX as usize / 8) {

@@ -6,6 +6,7 @@
 //! formula to the place where the value is asked for.
 
 use std::fmt;
+use std::panic::Location;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,12 +45,13 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: String,
+    call_site: Option<&'static Location<'static>>,
 }
 
 impl Error {
     /// An error of `kind` with a one-line message.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into() }))
+        Error(Box::new(Inner { kind, message: message.into(), call_site: None }))
     }
 
     /// What went wrong.
@@ -62,6 +64,19 @@ impl Error {
     pub fn context(mut self, prefix: impl fmt::Display) -> Self {
         self.0.message = format!("{prefix}: {}", self.0.message);
         self
+    }
+
+    /// Notes the line of source that asked for the operation, unless one is noted already.
+    #[must_use]
+    pub fn at(mut self, call_site: &'static Location<'static>) -> Self {
+        self.0.call_site.get_or_insert(call_site);
+        self
+    }
+
+    /// The line of source that asked for the failed operation, where it is known. Shown by `{:?}`
+    /// only: it helps the author of a formula, not the user of a command.
+    pub fn call_site(&self) -> Option<&'static Location<'static>> {
+        self.0.call_site
     }
 
     /// An I/O failure on `path`.
@@ -93,7 +108,8 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.0.kind, self.0.message)
+        write!(f, "{:?}: {}", self.0.kind, self.0.message)?;
+        self.0.call_site.map_or(Ok(()), |site| write!(f, " (at {site})"))
     }
 }
 

@@ -1,12 +1,29 @@
 //! Adversarial training that protects privacy, on any compute backend.
 
-pub mod aval;
-pub mod backend;
 pub mod error;
+
+pub mod aval;
+pub mod fused;
 pub mod op;
+
+pub mod backend;
 pub mod registry;
+
+pub mod grad;
+pub mod tensor;
+
+pub mod loss;
+pub mod model;
+pub mod nn;
+pub mod optim;
+pub mod place;
+
+pub mod attack;
+pub mod privacy;
+pub mod train;
 
 pub use aval::{Aval, DType, Shape};
 pub use backend::{Arg, Backend, Device, DeviceInfo, Outs};
 pub use error::{Error, ErrorKind, Result};
 pub use registry::{BackendEntry, DeviceSpec, Registry};
+pub use tensor::Tensor;

@@ -89,12 +89,7 @@ pub struct Window {
 impl Window {
     /// A square window with one stride and one padding, without dilation.
     pub const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
-        Window {
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: [padding; 2],
-            dilation: [1; 2],
-        }
+        Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: [1; 2] }
     }
 
     /// How many windows fit an input of `[height, width]`; `None` if not even one does.
@@ -128,12 +123,7 @@ impl Conv {
 
     /// The window that a kernel of this extent slides.
     pub const fn window(&self, kernel: [usize; 2]) -> Window {
-        Window {
-            kernel,
-            stride: self.stride,
-            padding: self.padding,
-            dilation: self.dilation,
-        }
+        Window { kernel, stride: self.stride, padding: self.padding, dilation: self.dilation }
     }
 }
 

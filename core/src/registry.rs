@@ -29,7 +29,10 @@ impl DeviceSpec {
         let (place, options) = spec.split_once('?').unwrap_or((spec, ""));
         let (backend, device) = place.split_once(':').unwrap_or((place, ""));
         if backend.is_empty() {
-            bail!(Config, "backend: {spec:?} names no backend; write for example ndarray?threads=2");
+            bail!(
+                Config,
+                "backend: {spec:?} names no backend; write for example ndarray?threads=2"
+            );
         }
         let mut map = BTreeMap::new();
         for option in options.split('&').filter(|o| !o.is_empty()) {

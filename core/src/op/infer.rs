@@ -13,11 +13,8 @@ impl Op {
     /// A line that names the operation and the shapes of its operands.
     pub fn infer(&self, args: &[Aval]) -> Result<Avals> {
         let code = self.code();
-        let fits = if code == OpCode::Concat {
-            !args.is_empty()
-        } else {
-            args.len() == code.arity()
-        };
+        let fits =
+            if code == OpCode::Concat { !args.is_empty() } else { args.len() == code.arity() };
         if !fits {
             bail!(Shape, "{code}: got {} operands, takes {}", args.len(), code.arity());
         }
@@ -63,11 +60,7 @@ impl Op {
             Op::Reshape { shape } => {
                 let (from, to) = (args[0].shape.numel(), shape.numel());
                 if from != to {
-                    bail!(
-                        Shape,
-                        "reshape: {} to {shape}: {from} and {to} elements",
-                        args[0].shape
-                    );
+                    bail!(Shape, "reshape: {} to {shape}: {from} and {to} elements", args[0].shape);
                 }
                 Ok(Aval::new(args[0].dtype, *shape))
             }
@@ -255,8 +248,8 @@ fn concat(axis: usize, args: &[Aval]) -> Result<Aval> {
     want_axis(OpCode::Concat, axis, first)?;
     let mut total = 0;
     for arg in args {
-        let alike = arg.shape.rank() == first.rank()
-            && arg.shape.with(axis, 0) == first.with(axis, 0);
+        let alike =
+            arg.shape.rank() == first.rank() && arg.shape.with(axis, 0) == first.with(axis, 0);
         if !alike {
             bail!(Shape, "concat: {first} and {} differ off axis {axis}", arg.shape);
         }
@@ -269,8 +262,8 @@ fn gather(axis: usize, args: &[Aval]) -> Result<Aval> {
     let (x, idx) = (args[0], args[1]);
     want_axis(OpCode::Gather, axis, x.shape)?;
     want_index(OpCode::Gather, idx)?;
-    let alike = x.shape.rank() == idx.shape.rank()
-        && x.shape.with(axis, 0) == idx.shape.with(axis, 0);
+    let alike =
+        x.shape.rank() == idx.shape.rank() && x.shape.with(axis, 0) == idx.shape.with(axis, 0);
     if !alike {
         bail!(Shape, "gather: {} at {} along axis {axis}", x.shape, idx.shape);
     }
@@ -345,7 +338,7 @@ fn fold(window: &Window, size: [usize; 2], cols: Aval) -> Result<Aval> {
     let [oh, ow] = want_window(OpCode::Fold2d, window, size)?;
     let taps = window.kernel[0] * window.kernel[1];
     match *cols.shape {
-        [n, ck, l] if ck % taps == 0 && l == oh * ow => {
+        [n, ck, l] if ck.is_multiple_of(taps) && l == oh * ow => {
             Ok(Aval::new(cols.dtype, Shape::new(&[n, ck / taps, size[0], size[1]])?))
         }
         _ => bail!(
@@ -396,14 +389,9 @@ fn matmul(trans_a: bool, trans_b: bool, a: Aval, b: Aval) -> Result<Aval> {
 }
 
 /// Checks channels against groups; gives `[O, OH, OW]`.
-fn conv_output(
-    code: OpCode,
-    conv: &Conv,
-    x: [usize; 4],
-    w: [usize; 4],
-) -> Result<[usize; 3]> {
+fn conv_output(code: OpCode, conv: &Conv, x: [usize; 4], w: [usize; 4]) -> Result<[usize; 3]> {
     let g = conv.groups;
-    if g == 0 || w[0] % g != 0 || w[1] * g != x[1] {
+    if g == 0 || !w[0].is_multiple_of(g) || w[1] * g != x[1] {
         bail!(
             Shape,
             "{code}: {x:?} with weight {w:?} in {g} groups: the input needs {} channels and the \

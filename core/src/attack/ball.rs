@@ -1,0 +1,175 @@
+//! Norm balls: projections, random points, distances.
+
+use serde::{Deserialize, Serialize};
+
+use super::Draws;
+use crate::{Result, Tensor, bail};
+
+/// How the size of a perturbation is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// Largest change of a value.
+    Linf,
+    /// Euclidean length.
+    L2,
+    /// Sum of the changes.
+    L1,
+}
+
+impl Norm {
+    /// Name in tables and configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Norm::Linf => "linf",
+            Norm::L2 => "l2",
+            Norm::L1 => "l1",
+        }
+    }
+
+    /// Length of a perturbation, in f64.
+    pub fn of(self, delta: impl IntoIterator<Item = f64>) -> f64 {
+        let delta = delta.into_iter();
+        match self {
+            Norm::Linf => delta.fold(0.0, |m: f64, d| m.max(d.abs())),
+            Norm::L2 => delta.map(|d| d * d).sum::<f64>().sqrt(),
+            Norm::L1 => delta.map(f64::abs).sum(),
+        }
+    }
+
+    /// Radius of a ball that contains the whole box, around any of its points.
+    pub fn diameter(self, features: usize, [lo, hi]: [f64; 2]) -> f64 {
+        let n = features as f64;
+        match self {
+            Norm::Linf => hi - lo,
+            Norm::L2 => (hi - lo) * n.sqrt(),
+            Norm::L1 => (hi - lo) * n,
+        }
+    }
+}
+
+impl std::str::FromStr for Norm {
+    type Err = crate::Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "linf" | "inf" => Ok(Norm::Linf),
+            "l2" | "2" => Ok(Norm::L2),
+            "l1" | "1" => Ok(Norm::L1),
+            _ => bail!(Config, "norm: {text:?} is not one of linf, l2, l1"),
+        }
+    }
+}
+
+/// A norm and the largest perturbation allowed in it, in units of the input's values.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Threat {
+    /// The norm.
+    pub norm: Norm,
+    /// The radius.
+    pub eps: f64,
+}
+
+impl Threat {
+    /// A ball of radius `eps`.
+    pub const fn new(norm: Norm, eps: f64) -> Self {
+        Threat { norm, eps }
+    }
+
+    /// Checks the radius by itself.
+    ///
+    /// # Errors
+    /// It is negative or not finite.
+    pub fn check(&self) -> Result<()> {
+        if !(self.eps >= 0.0 && self.eps.is_finite()) {
+            bail!(Config, "attack: eps = {} must be a number of at least 0", self.eps);
+        }
+        Ok(())
+    }
+
+    /// The nearest point to `x` within the ball around `x0` and the box (L1: of both at once;
+    /// L2: first the ball, then the box, as every reference implementation does).
+    #[must_use]
+    pub fn project(&self, x: &Tensor, x0: &Tensor, [lo, hi]: [f64; 2]) -> Tensor {
+        match self.norm {
+            Norm::Linf => x.maximum(&(x0 - self.eps)).minimum(&(x0 + self.eps)).clamp(lo, hi),
+            Norm::L2 => {
+                let delta = x - x0;
+                let length = length2(&delta);
+                let factor = length.fill(self.eps) / length.maximum(&length.scalar(1e-12));
+                let factor = factor.minimum(&length.scalar(1.0)).per_sample(x);
+                (x0 + delta * factor).clamp(lo, hi)
+            }
+            Norm::L1 => project_l1(x, x0, self.eps, [lo, hi]),
+        }
+    }
+
+    /// A random point of the ball around `x0`, cut off at the box: uniform in the cube (Linf) and in
+    /// the ball (L2: a Gaussian direction and radius u^(1/d); L1: exponentials with random signs
+    /// over their sum with one more, Barthe et al. 2005).
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn random_start(&self, x0: &Tensor, draws: &Draws, [lo, hi]: [f64; 2]) -> Result<Tensor> {
+        let eps = self.eps;
+        let noise = draws.tensor(x0, |rng, out| match self.norm {
+            Norm::Linf => out.iter_mut().for_each(|v| *v = rng.uniform(-eps, eps) as f32),
+            Norm::L2 => {
+                let mut direction: Vec<f64> = out.iter().map(|_| rng.normal()).collect();
+                let length = Norm::L2.of(direction.iter().copied()).max(1e-12);
+                let radius = eps * rng.uniform(0.0, 1.0).powf(1.0 / out.len() as f64);
+                direction.iter_mut().for_each(|v| *v *= radius / length);
+                out.iter_mut().zip(direction).for_each(|(o, v)| *o = v as f32);
+            }
+            Norm::L1 => {
+                let sizes: Vec<f64> = out.iter().map(|_| rng.exponential()).collect();
+                let total = sizes.iter().sum::<f64>() + rng.exponential();
+                for (o, size) in out.iter_mut().zip(sizes) {
+                    let sign = if rng.bernoulli(0.5) { 1.0 } else { -1.0 };
+                    *o = (sign * eps * size / total) as f32;
+                }
+            }
+        })?;
+        Ok((x0 + &noise).clamp(lo, hi))
+    }
+}
+
+/// Euclidean length per sample, `[N]`.
+pub(super) fn length2(delta: &Tensor) -> Tensor {
+    delta.square().sum_per_sample().sqrt()
+}
+
+/// Halvings of the interval that holds a threshold: more than an f32 can resolve.
+const HALVINGS: usize = 40;
+
+/// Projection onto the L1 ball and the box at once: `clip(sign(d) max(|d| - t, 0), lo - x0, hi - x0)`
+/// for the smallest `t >= 0` that keeps to the budget (the condition of Croce and Hein 2021,
+/// proposition 2.1), found by bisection, which needs no sorting and so runs on every backend.
+fn project_l1(x: &Tensor, x0: &Tensor, eps: f64, [lo, hi]: [f64; 2]) -> Tensor {
+    let delta = x - x0;
+    let (size, sign) = (delta.abs(), delta.sign());
+    let (low, high) = (x0.affine(-1.0, lo), x0.affine(-1.0, hi));
+    let shrunk = |t: &Tensor| {
+        let rest = (&size - &t.per_sample(x)).maximum(&size.scalar(0.0));
+        (rest * &sign).maximum(&low).minimum(&high)
+    };
+    let threshold = bisect(&size, |t| shrunk(t).abs().sum_per_sample(), eps);
+    x0 + shrunk(&threshold)
+}
+
+/// Per sample, the smallest `t` in `[0, max(values)]` with `amount(t) <= limit`, for an `amount` that
+/// falls with `t`. `[N]`.
+pub(super) fn bisect(values: &Tensor, amount: impl Fn(&Tensor) -> Tensor, limit: f64) -> Tensor {
+    let n = values.dim(0);
+    let flat = values.reshape(&[n, values.shape().iter().skip(1).product()]);
+    let mut above = flat.max(1).reshape(&[n]);
+    let mut below = above.fill(0.0);
+    let enough = amount(&below).le(&below.scalar(limit));
+    for _ in 0..HALVINGS {
+        let middle = (&below + &above) * 0.5;
+        let fits = amount(&middle).le(&middle.scalar(limit));
+        above = middle.where_(&fits, &above);
+        below = below.where_(&fits, &middle);
+    }
+    above.fill(0.0).where_(&enough, &above)
+}

@@ -1,0 +1,87 @@
+//! One step along the gradient: FGSM (Goodfellow et al. 2015), and its L2 and L1 forms (FGM).
+
+use serde::{Deserialize, Serialize};
+
+use super::step::direction;
+use super::{Access, Attack, AttackConfig, AttackEntry, Draws, Goal, L1Step, Norm, Threat};
+use crate::grad::grad;
+use crate::model::Classifier;
+use crate::{Result, Tensor, bail};
+
+pub(super) const ENTRY: AttackEntry = AttackEntry {
+    name: "fgsm",
+    summary: "one gradient step of length eps (FGSM; FGM in L2 and L1)",
+    at: |threat| AttackConfig::Fgsm(Fgsm::new(threat.norm, threat.eps)),
+};
+
+/// `x + eps d`, with `d` the direction of steepest ascent: `sign(g)` in Linf, `g / |g|` in L2 and L1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fgsm {
+    /// The norm.
+    #[serde(default = "linf")]
+    pub norm: Norm,
+    /// Length of the step.
+    pub eps: f64,
+    /// Starts from a random point of the ball instead of `x`, and projects back.
+    #[serde(default)]
+    pub random_start: bool,
+}
+
+pub(super) fn linf() -> Norm {
+    Norm::Linf
+}
+
+impl Fgsm {
+    /// Without a random start.
+    pub fn new(norm: Norm, eps: f64) -> Self {
+        Fgsm { norm, eps, random_start: false }
+    }
+
+    pub(super) fn check(&self) -> Result<Self> {
+        self.threat().check()?;
+        Ok(self.clone())
+    }
+}
+
+impl Attack for Fgsm {
+    fn threat(&self) -> Threat {
+        Threat::new(self.norm, self.eps)
+    }
+
+    fn access(&self) -> Access {
+        Access::Gradient
+    }
+
+    fn run(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+    ) -> Result<Tensor> {
+        let bounds = model.bounds();
+        let start = if self.random_start {
+            self.threat().random_start(x, draws, bounds)?
+        } else {
+            x.clone()
+        };
+        let (_, g) = gradient(model, &start, goal)?;
+        let moved = &start + &(direction(self.norm, L1Step::Dense, &g, &start, bounds) * self.eps);
+        Ok(self.threat().project(&moved, x, bounds))
+    }
+}
+
+/// Logits at `x`, and the gradient of the summed objective.
+pub(super) fn gradient(
+    model: &dyn Classifier,
+    x: &Tensor,
+    goal: &Goal,
+) -> Result<(Tensor, Tensor)> {
+    let x = x.detach().tracked();
+    let logits = model.logits(&x)?;
+    let Some(g) = grad(&goal.objective(&logits), &[&x])?.pop() else {
+        bail!(Usage, "attack: one gradient was asked for and none came");
+    };
+    Ok((logits.detach(), g))
+}

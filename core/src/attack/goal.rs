@@ -1,0 +1,75 @@
+//! What an attack is to reach.
+
+use crate::loss::{cross_entropy, margin};
+use crate::{DType, Result, Tensor, bail};
+
+/// Any wrong class, or a particular one.
+#[derive(Debug, Clone)]
+pub enum Goal {
+    /// A prediction other than the labels `[N]` (i64).
+    Untargeted(Tensor),
+    /// The prediction of the targets `[N]` (i64).
+    Targeted(Tensor),
+}
+
+impl Goal {
+    /// Labels or targets.
+    pub fn classes(&self) -> &Tensor {
+        match self {
+            Goal::Untargeted(y) | Goal::Targeted(y) => y,
+        }
+    }
+
+    /// Whether a particular class is wanted.
+    pub fn is_targeted(&self) -> bool {
+        matches!(self, Goal::Targeted(_))
+    }
+
+    /// The same goal for the samples `rows` (`[K]`, i64).
+    #[must_use]
+    pub fn take(&self, rows: &Tensor) -> Self {
+        match self {
+            Goal::Untargeted(y) => Goal::Untargeted(y.take(0, rows)),
+            Goal::Targeted(y) => Goal::Targeted(y.take(0, rows)),
+        }
+    }
+
+    fn sign(&self) -> f64 {
+        if self.is_targeted() { -1.0 } else { 1.0 }
+    }
+
+    /// The cross-entropy to ascend, `[N]`: of the label, or minus that of the target.
+    #[must_use]
+    pub fn objective(&self, logits: &Tensor) -> Tensor {
+        cross_entropy(logits, self.classes()) * self.sign()
+    }
+
+    /// The margin to ascend, `[N]`: positive where the goal is reached (ties aside).
+    #[must_use]
+    pub fn margin(&self, logits: &Tensor) -> Tensor {
+        margin(logits, self.classes()) * self.sign()
+    }
+
+    /// 1 where the logits reach the goal, else 0: `[N]`, i64.
+    #[must_use]
+    pub fn reached(&self, logits: &Tensor) -> Tensor {
+        let hit = logits.argmax(1).reshape(&[logits.dim(0)]).eq(self.classes());
+        if self.is_targeted() { hit } else { hit.affine(-1.0, 1.0) }
+    }
+
+    /// Checks that there is one class per sample and that the model has it.
+    ///
+    /// # Errors
+    /// Names what does not fit.
+    pub fn check(&self, samples: usize, classes: usize) -> Result<()> {
+        let y = self.classes().check()?;
+        let what = if self.is_targeted() { "targets" } else { "labels" };
+        if y.dtype() != DType::I64 || *y.shape() != [samples] {
+            bail!(Shape, "attack: {what} {} for {samples} samples; give i64[{samples}]", y.aval());
+        }
+        match y.to_vec::<i64>()?.iter().find(|&&c| c < 0 || c >= classes as i64) {
+            Some(c) => bail!(Data, "attack: class {c} among the {what} of a {classes}-class model"),
+            None => Ok(()),
+        }
+    }
+}

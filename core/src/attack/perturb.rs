@@ -1,0 +1,190 @@
+//! The one way to run an attack: check, run, project, measure.
+
+use super::{Attack, Draws, Goal};
+use crate::data::Dataset;
+use crate::model::{Classifier, Metered};
+use crate::place::Placement;
+use crate::rng::Rng;
+use crate::{Result, Tensor, bail};
+
+/// What an attack achieved on a batch.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The adversarial inputs, `[N, ...]`.
+    pub adversarial: Tensor,
+    /// Predicted class of each adversarial input.
+    pub predictions: Vec<i64>,
+    /// Whether the goal was reached, per sample. Untargeted, a sample that was misclassified to
+    /// begin with counts as reached, at distance 0.
+    pub success: Vec<bool>,
+    /// Size of each perturbation in the attack's norm, in f64.
+    pub distance: Vec<f64>,
+    /// Rows of the model evaluated.
+    pub queries: u64,
+    /// Of these, rows evaluated for a gradient.
+    pub gradient_calls: u64,
+}
+
+/// How far a perturbation in f32 may exceed the radius by rounding, relative to the input's scale.
+const TOLERANCE: f64 = 1e-6;
+
+/// Runs `attack` on a batch `x` (`[N, ...]`) and measures the result.
+///
+/// Samples that reach the goal already are returned as they are: there is nothing to perturb.
+/// What the attack returns is projected onto ball and box once more; a sample for which it returned
+/// NaN is returned unperturbed, as a failure. `draws` seeds each sample by itself.
+///
+/// # Errors
+/// Labels that do not fit, inputs outside of the model's bounds, a radius that exceeds the box, or
+/// a failure of model or device.
+pub fn perturb(
+    attack: &dyn Attack,
+    model: &dyn Classifier,
+    x: &Tensor,
+    goal: &Goal,
+    draws: &Draws,
+) -> Result<Outcome> {
+    let threat = attack.threat();
+    check_request(attack, model, x, goal)?;
+    let clean = model.logits(x)?;
+    let done: Vec<i64> = goal.reached(&clean).to_vec()?;
+    let open: Vec<usize> = (0..done.len()).filter(|&i| done[i] == 0).collect();
+
+    let metered = Metered::new(model);
+    let adversarial = if open.is_empty() {
+        x.detach()
+    } else {
+        let rows: Vec<i64> = open.iter().map(|&i| i as i64).collect();
+        let rows = Tensor::from_slice(x.device(), &rows, &[rows.len()])?;
+        let x0 = x.detach().take(0, &rows);
+        let found = craft(attack, &metered, &x0, &goal.take(&rows), &draws.select(&open))?;
+        let kept = goal.reached(&clean).cast(x.dtype()).per_sample(x);
+        let others = x.detach().where_(&kept, &x.scalar(0.0));
+        others.put_add(0, &rows, &found)
+    };
+    let [lo, hi] = model.bounds();
+    let (before, after) = (x.to_f64_vec()?, adversarial.to_f64_vec()?);
+    let each = before.len() / done.len().max(1);
+    let distance: Vec<f64> = (0..done.len())
+        .map(|i| {
+            let rows = i * each..(i + 1) * each;
+            threat.norm.of(before[rows.clone()].iter().zip(&after[rows]).map(|(a, b)| b - a))
+        })
+        .collect();
+    let logits = model.logits(&adversarial)?;
+    let allowed = threat.eps + TOLERANCE * (1.0 + threat.eps.max(hi.abs()).max(lo.abs()));
+    if let Some(d) = distance.iter().find(|d| **d > allowed) {
+        bail!(
+            Numeric,
+            "attack: a perturbation of {d} exceeds eps = {} after projection",
+            threat.eps
+        );
+    }
+    let success = goal.reached(&logits).to_vec::<i64>()?.into_iter().map(|r| r == 1).collect();
+    Ok(Outcome {
+        predictions: logits.argmax(1).to_vec()?,
+        adversarial,
+        success,
+        distance,
+        queries: metered.queries(),
+        gradient_calls: metered.gradients(),
+    })
+}
+
+/// Adversarial versions of every sample of `x`, also of those that reach the goal already: what
+/// training wants. Projected, and unperturbed where the attack returned NaN.
+///
+/// # Errors
+/// A failure of attack, model or device.
+pub fn craft(
+    attack: &dyn Attack,
+    model: &dyn Classifier,
+    x: &Tensor,
+    goal: &Goal,
+    draws: &Draws,
+) -> Result<Tensor> {
+    let found = attack.run(model, x, goal, draws)?;
+    if found.check()?.aval() != x.aval() {
+        bail!(Shape, "attack: returned {} for inputs {}", found.aval(), x.aval());
+    }
+    // NaN is the one value that differs from itself.
+    let finite = per_sample_all(&found.eq(&found));
+    let kept = found.where_(&finite.per_sample(x), x);
+    Ok(attack.threat().project(&kept, x, model.bounds()))
+}
+
+/// 1 where all values of a sample are 1: `[N]`.
+fn per_sample_all(flags: &Tensor) -> Tensor {
+    let count: usize = flags.shape().iter().skip(1).product();
+    let sum = flags.sum_per_sample();
+    sum.eq(&sum.scalar(count as f64))
+}
+
+fn check_request(
+    attack: &dyn Attack,
+    model: &dyn Classifier,
+    x: &Tensor,
+    goal: &Goal,
+) -> Result<()> {
+    goal.check(x.check()?.dim(0), model.classes())?;
+    let threat = attack.threat();
+    threat.check()?;
+    let [lo, hi] = model.bounds();
+    if let Some(v) = x.to_f64_vec()?.into_iter().find(|v| !(lo..=hi).contains(v)) {
+        bail!(Data, "attack: an input value of {v} is outside of the model's bounds [{lo}, {hi}]");
+    }
+    let features = x.shape().iter().skip(1).product();
+    let diameter = threat.norm.diameter(features, [lo, hi]);
+    if threat.eps > diameter * (1.0 + 1e-9) {
+        bail!(
+            Config,
+            "attack: eps = {} exceeds the box: inputs in [{lo}, {hi}] are at most {diameter:.4} \
+             apart in {}; is eps meant for 0..255?",
+            threat.eps,
+            threat.norm.name()
+        );
+    }
+    Ok(())
+}
+
+/// Runs an untargeted attack on the samples `rows` of a data set, in batches, and joins the
+/// outcomes. `progress` hears of every finished batch and may stop the run with an error.
+///
+/// # Errors
+/// As [`perturb`], there is no sample, or `progress` failed.
+pub fn perturb_rows(
+    attack: &dyn Attack,
+    model: &dyn Classifier,
+    data: &Dataset,
+    rows: &[usize],
+    place: &Placement,
+    rng: &Rng,
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Outcome> {
+    let mut parts = Vec::new();
+    for rows in place.portions(rows) {
+        let (x, y) = place.tensors(data, rows)?;
+        let draws = Draws::new(rng.clone(), rows.iter().map(|&r| r as u64).collect());
+        parts.push(perturb(attack, model, &x, &Goal::Untargeted(y), &draws)?);
+        progress(rows.len())?;
+    }
+    join(parts)
+}
+
+fn join(parts: Vec<Outcome>) -> Result<Outcome> {
+    let mut parts = parts.into_iter();
+    let Some(mut all) = parts.next() else {
+        bail!(Data, "attack: the data set is empty");
+    };
+    let mut pieces = Vec::new();
+    for part in parts {
+        pieces.push(part.adversarial);
+        all.predictions.extend(part.predictions);
+        all.success.extend(part.success);
+        all.distance.extend(part.distance);
+        all.queries += part.queries;
+        all.gradient_calls += part.gradient_calls;
+    }
+    all.adversarial = all.adversarial.concat(&pieces, 0);
+    Ok(all)
+}

@@ -1,0 +1,224 @@
+//! Projected gradient descent (Madry et al. 2018): steps along the gradient, each projected back.
+//! Without a random start it is BIM (Kurakin et al. 2017).
+
+use serde::{Deserialize, Serialize};
+
+use super::fgsm::{gradient, linf};
+use super::step::direction;
+use super::{Access, Attack, AttackConfig, AttackEntry, Draws, Goal, L1Step, Norm, Threat};
+use crate::model::Classifier;
+use crate::op::Fused;
+use crate::{Result, Tensor, bail};
+
+pub(super) const ENTRY: AttackEntry = AttackEntry {
+    name: "pgd",
+    summary: "projected gradient descent with random starts (Linf, L2, L1)",
+    at: |threat| AttackConfig::Pgd(Pgd::new(threat.norm, threat.eps)),
+};
+
+/// Which iterate of a run is returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// One that reaches the goal if any did, else (or among several) the one of largest loss.
+    Best,
+    /// The last one, as in the paper and in most tools.
+    Last,
+}
+
+/// Configuration of PGD.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pgd {
+    /// The norm.
+    #[serde(default = "linf")]
+    pub norm: Norm,
+    /// Radius of the ball.
+    pub eps: f64,
+    /// Length of a step; `2.5 eps / steps` if absent, which can cross the ball and come back
+    /// (Madry et al. 2018, appendix), but in L1 at least `eps / 10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<f64>,
+    /// Number of steps.
+    #[serde(default = "steps")]
+    pub steps: usize,
+    /// Starts from a random point of the ball.
+    #[serde(default = "yes")]
+    pub random_start: bool,
+    /// Runs with fresh random starts; each sample keeps the best of all.
+    #[serde(default = "restarts")]
+    pub restarts: usize,
+    /// Which iterate is returned.
+    #[serde(default = "best")]
+    pub keep: Keep,
+    /// How an L1 step is spread.
+    #[serde(default = "sparse")]
+    pub l1_step: L1Step,
+}
+
+fn steps() -> usize {
+    40
+}
+fn yes() -> bool {
+    true
+}
+fn restarts() -> usize {
+    1
+}
+fn best() -> Keep {
+    Keep::Best
+}
+fn sparse() -> L1Step {
+    L1Step::Sparse(0.01)
+}
+
+impl Pgd {
+    /// 40 steps from one random start, keeping the best iterate.
+    pub fn new(norm: Norm, eps: f64) -> Self {
+        Pgd {
+            norm,
+            eps,
+            step: None,
+            steps: steps(),
+            random_start: true,
+            restarts: 1,
+            keep: Keep::Best,
+            l1_step: sparse(),
+        }
+    }
+
+    /// The attack as most tools run it: from `x` itself, a given step, the last iterate.
+    pub fn classic(norm: Norm, eps: f64, step: f64, steps: usize) -> Self {
+        Pgd {
+            step: Some(step),
+            steps,
+            random_start: false,
+            keep: Keep::Last,
+            l1_step: L1Step::Dense,
+            ..Pgd::new(norm, eps)
+        }
+    }
+
+    fn step(&self) -> f64 {
+        let usual = 2.5 * self.eps / self.steps as f64;
+        self.step.unwrap_or(match self.norm {
+            Norm::L1 => usual.max(self.eps / 10.0),
+            _ => usual,
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<Self> {
+        self.threat().check()?;
+        if self.steps == 0 || self.restarts == 0 {
+            let (steps, restarts) = (self.steps, self.restarts);
+            bail!(Config, "pgd: steps = {steps} and restarts = {restarts} must be at least 1");
+        }
+        if self.restarts > 1 && !self.random_start {
+            bail!(Config, "pgd: restarts repeat the same run without random_start = true");
+        }
+        if self.step.is_some_and(|s| !(s > 0.0 && s.is_finite())) {
+            bail!(Config, "pgd: step = {:?} must be positive", self.step);
+        }
+        if let L1Step::Sparse(q) = self.l1_step
+            && !(q > 0.0 && q <= 1.0)
+        {
+            bail!(Config, "pgd: a sparse step's share {q} must be in (0, 1]");
+        }
+        Ok(self.clone())
+    }
+
+    fn next(&self, x: &Tensor, g: Tensor, x0: &Tensor, bounds: [f64; 2]) -> Tensor {
+        if self.norm == Norm::Linf {
+            let [lo, hi] = bounds;
+            let op = Fused::PgdStep { step: self.step(), eps: self.eps, lo, hi };
+            return Tensor::fused(op, [x.clone(), g, x0.clone()]);
+        }
+        let moved = x + &(direction(self.norm, self.l1_step, &g, x, bounds) * self.step());
+        self.threat().project(&moved, x0, bounds)
+    }
+
+    /// One run from one start.
+    fn descend(
+        &self,
+        model: &dyn Classifier,
+        x0: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+    ) -> Result<Best> {
+        let bounds = model.bounds();
+        let mut x = if self.random_start {
+            self.threat().random_start(x0, draws, bounds)?
+        } else {
+            x0.clone()
+        };
+        let mut best: Option<Best> = None;
+        for _ in 0..self.steps {
+            let (logits, g) = gradient(model, &x, goal)?;
+            if self.keep == Keep::Best {
+                Best::update(&mut best, Best::at(&x, &logits, goal));
+            }
+            x = self.next(&x, g, x0, bounds);
+            x.check()?;
+        }
+        let last = Best::at(&x, &model.logits(&x)?, goal);
+        Best::update(&mut best, last.clone());
+        Ok(best.unwrap_or(last))
+    }
+}
+
+impl Attack for Pgd {
+    fn threat(&self) -> Threat {
+        Threat::new(self.norm, self.eps)
+    }
+
+    fn access(&self) -> Access {
+        Access::Gradient
+    }
+
+    fn run(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+    ) -> Result<Tensor> {
+        let mut best: Option<Best> = None;
+        for restart in 0..self.restarts {
+            let run = self.descend(model, x, goal, &draws.index(restart as u64))?;
+            Best::update(&mut best, run);
+        }
+        Ok(best.map_or_else(|| x.clone(), |b| b.x))
+    }
+}
+
+/// The best iterates so far of a batch, decided per sample.
+#[derive(Clone)]
+struct Best {
+    x: Tensor,
+    /// Objective, `[N]`.
+    loss: Tensor,
+    /// 1 where the goal is reached, `[N]`, in the dtype of the loss.
+    reached: Tensor,
+}
+
+impl Best {
+    fn at(x: &Tensor, logits: &Tensor, goal: &Goal) -> Self {
+        let loss = goal.objective(logits);
+        Best { x: x.clone(), reached: goal.reached(logits).cast(loss.dtype()), loss }
+    }
+
+    fn update(best: &mut Option<Best>, new: Best) {
+        let Some(old) = best.take() else {
+            *best = Some(new);
+            return;
+        };
+        let gained = old.reached.lt(&new.reached);
+        let stronger = old.reached.eq(&new.reached) * old.loss.lt(&new.loss);
+        let better = gained.maximum(&stronger);
+        *best = Some(Best {
+            x: new.x.where_(&better.per_sample(&new.x), &old.x),
+            loss: new.loss.where_(&better, &old.loss),
+            reached: new.reached.maximum(&old.reached),
+        });
+    }
+}

@@ -1,0 +1,181 @@
+//! Reverse-mode differentiation of any order.
+//!
+//! The graph lives in the values: a tensor computed from a tracked one holds a [`Node`], nothing
+//! else is recorded and there is no global mode. Gradients are built from the same operations as
+//! everything else ([`vjp`]), so a gradient can be differentiated again: [`grad`] hands the rules
+//! detached operands and records nothing, [`grad_graph`] hands them the originals.
+//!
+//! Only paths that lead to the requested tensors are walked: an attack, which asks for the input's
+//! gradient alone, computes no weight gradient, and does not keep the activations for one.
+
+pub mod check;
+mod node;
+mod vjp;
+
+use std::sync::Arc;
+
+pub(crate) use node::Node;
+
+use crate::tensor::Tensor;
+use crate::{Result, bail};
+
+/// Gradients of the sum of `y` with respect to `xs`, without history.
+///
+/// `xs` may be variables ([`Tensor::tracked`]) or intermediate results. One that `y` does not
+/// depend on has gradient zero.
+///
+/// # Errors
+/// The first error of the formula that gave `y`, an untracked `x`, or a failure of the device.
+///
+/// ```
+/// use inocula_core::{Registry, grad::grad, tensor::Tensor};
+///
+/// let device = Registry::new().with(inocula_backend_ndarray::ENTRY).open("ndarray")?;
+/// let x = Tensor::from_slice(&device, &[1.0, 2.0, 3.0], &[3])?.tracked();
+/// let gx = &grad(&x.square().sum_all(), &[&x])?[0];
+/// assert_eq!(gx.to_vec::<f64>()?, [2.0, 4.0, 6.0]);
+/// # Ok::<(), inocula_core::Error>(())
+/// ```
+pub fn grad(y: &Tensor, xs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    backward(y, &y.fill(1.0), xs, false)
+}
+
+/// As [`grad`], but the gradients can be differentiated again.
+///
+/// # Errors
+/// As [`grad`].
+pub fn grad_graph(y: &Tensor, xs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    backward(y, &y.fill(1.0), xs, true)
+}
+
+/// The vector-Jacobian product: gradients of `<seed, y>` for a `seed` of the shape of `y`, without
+/// history.
+///
+/// # Errors
+/// As [`grad`], or `seed` is not shaped like `y`.
+pub fn vector_jacobian(y: &Tensor, seed: &Tensor, xs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    if seed.check()?.aval() != y.check()?.aval() {
+        bail!(Shape, "vector_jacobian: seed {} for an output {}", seed.aval(), y.aval());
+    }
+    backward(y, seed, xs, false)
+}
+
+fn backward(y: &Tensor, seed: &Tensor, xs: &[&Tensor], graph: bool) -> Result<Vec<Tensor>> {
+    if !y.check()?.is_tracked() {
+        bail!(
+            Usage,
+            "grad: the output {} depends on nothing that is tracked (a black-box model gives no \
+             gradients)",
+            y.aval()
+        );
+    }
+    let mut targets = Vec::with_capacity(xs.len());
+    for x in xs {
+        match x.check()?.node() {
+            Some(node) => targets.push(node.id()),
+            None => bail!(Usage, "grad: {} is not tracked; call `tracked` on it first", x.aval()),
+        }
+    }
+    let mut walk = Walk::new(y, &targets);
+    walk.seed(y, seed);
+    walk.run(&targets, graph);
+    let grads = xs.iter().zip(&targets).map(|(x, id)| {
+        let found = walk.cotangent(*id).unwrap_or_else(|| x.fill(0.0));
+        found.check()?;
+        Ok(found)
+    });
+    grads.collect()
+}
+
+/// The nodes between the targets and the output, with what has been accumulated at each.
+struct Walk {
+    /// Ascending by id, which is an order in which inputs come before what uses them.
+    nodes: Vec<Arc<Node>>,
+    /// Whether the node leads to a target.
+    needed: Vec<bool>,
+    cotangents: Vec<Option<Tensor>>,
+}
+
+impl Walk {
+    fn new(y: &Tensor, targets: &[u64]) -> Self {
+        let nodes = reachable(y, targets.iter().copied().min().unwrap_or(u64::MAX));
+        let mut walk =
+            Walk { needed: vec![false; nodes.len()], cotangents: vec![None; nodes.len()], nodes };
+        for i in 0..walk.nodes.len() {
+            let node = &walk.nodes[i];
+            walk.needed[i] =
+                targets.contains(&node.id()) || node.parents().any(|p| walk.is_needed(p));
+        }
+        walk
+    }
+
+    fn position(&self, id: u64) -> Option<usize> {
+        self.nodes.binary_search_by_key(&id, |n| n.id()).ok()
+    }
+
+    fn is_needed(&self, node: &Arc<Node>) -> bool {
+        self.position(node.id()).is_some_and(|i| self.needed[i])
+    }
+
+    fn cotangent(&self, id: u64) -> Option<Tensor> {
+        self.position(id).and_then(|i| self.cotangents[i].clone())
+    }
+
+    fn seed(&mut self, y: &Tensor, seed: &Tensor) {
+        if let Some(i) = y.node().and_then(|n| self.position(n.id())) {
+            self.cotangents[i] = Some(seed.clone());
+        }
+    }
+
+    fn run(&mut self, targets: &[u64], graph: bool) {
+        for i in (0..self.nodes.len()).rev() {
+            if !self.needed[i] || self.nodes[i].is_leaf() {
+                continue;
+            }
+            let node = Arc::clone(&self.nodes[i]);
+            let g = if targets.contains(&node.id()) {
+                self.cotangents[i].clone()
+            } else {
+                self.cotangents[i].take()
+            };
+            if let Some(g) = g {
+                self.step(&node, g, graph);
+            }
+        }
+    }
+
+    /// Sends the cotangent of one node to its inputs.
+    fn step(&mut self, node: &Arc<Node>, g: Tensor, graph: bool) {
+        let needs: smallvec::SmallVec<[bool; 3]> =
+            node.inputs().iter().map(|s| s.node().is_some_and(|p| self.is_needed(p))).collect();
+        let Some(op) = node.op() else { return };
+        let rule = vjp::Rule { op, node, g, needs: &needs, graph };
+        for (saved, part) in node.inputs().iter().zip(rule.apply()) {
+            let place = saved.node().and_then(|p| self.position(p.id()));
+            if let (Some(part), Some(i)) = (part, place) {
+                // The one place where what broadcasting repeated is summed again.
+                let part = if part.check().is_ok() { part.sum_to(saved.shape()) } else { part };
+                let slot = &mut self.cotangents[i];
+                *slot = Some(match slot.take() {
+                    None => part,
+                    Some(sum) => sum + part,
+                });
+            }
+        }
+    }
+}
+
+/// Every node that `y` was computed from, ascending by id, without those older than `oldest`.
+fn reachable(y: &Tensor, oldest: u64) -> Vec<Arc<Node>> {
+    let mut found: Vec<Arc<Node>> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    let mut stack: Vec<&Arc<Node>> = y.node().into_iter().collect();
+    while let Some(node) = stack.pop() {
+        if node.id() >= oldest && seen.insert(node.id()) {
+            found.push(Arc::clone(node));
+            stack.extend(node.parents());
+        }
+    }
+    found.sort_unstable_by_key(|n| n.id());
+    found
+}

@@ -1,0 +1,25 @@
+//! Losses of logits `[N, C]` and labels `[N]`, per sample: `[N]`.
+//!
+//! Per sample, and summed where one number is needed: with a mean, the size of a step would depend
+//! on how many other samples share the batch.
+
+use crate::Tensor;
+
+/// Cross-entropy `-log softmax(z)_y`, in nats.
+#[track_caller]
+#[must_use]
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    logits.softmax_xent(labels)
+}
+
+/// `max_{i != y} z_i - z_y`: positive exactly where the prediction is wrong (ties aside).
+///
+/// The loss of Carlini and Wagner (2017, f_6) with the opposite sign and no floor.
+#[track_caller]
+#[must_use]
+pub fn margin(logits: &Tensor, labels: &Tensor) -> Tensor {
+    let onehot = labels.one_hot(logits.dim(1), logits.dtype());
+    let column = labels.reshape(&[labels.dim(0), 1]);
+    let others = logits.scalar(f64::NEG_INFINITY).where_(&onehot, logits);
+    (others.max(1) - logits.gather(1, &column)).reshape(&[labels.dim(0)])
+}

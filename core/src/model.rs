@@ -1,0 +1,169 @@
+//! What an attack sees of a model: logits, bounds, number of classes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::nn::{self, Mode, ModelSpec, Params};
+use crate::{DType, Device, Result, Tensor, bail};
+
+/// A classifier of batches of samples, in evaluation mode.
+pub trait Classifier: Send + Sync {
+    /// Logits `[N, classes]` of `x` (`[N, ...]`, values within [`Classifier::bounds`]).
+    ///
+    /// # Errors
+    /// The shape does not fit the model, or the device failed.
+    fn logits(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// Smallest and largest value of an input.
+    fn bounds(&self) -> [f64; 2];
+
+    /// Number of classes.
+    fn classes(&self) -> usize;
+}
+
+/// A network with its weights.
+#[derive(Clone, Debug)]
+pub struct Network {
+    spec: ModelSpec,
+    params: Params,
+    device: Device,
+    dtype: DType,
+}
+
+impl Network {
+    /// A network from a description and weights that fit it.
+    ///
+    /// # Errors
+    /// The layers do not fit together, or a parameter is missing or of another shape.
+    pub fn new(spec: ModelSpec, params: Params, device: &Device) -> Result<Self> {
+        let wanted = spec.params()?;
+        for want in &wanted {
+            let got = params.get(&want.name)?.shape();
+            if *got != *want.shape {
+                bail!(Shape, "model: {} is {got} where {:?} is needed", want.name, want.shape);
+            }
+        }
+        let dtype = params.iter().next().map_or(DType::F32, |(_, p)| p.dtype());
+        Ok(Network { spec, params, device: device.clone(), dtype })
+    }
+
+    /// The description.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// The weights.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Replaces the weights.
+    pub fn set_params(&mut self, params: Params) {
+        self.params = params;
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Dtype of the weights, and of the inputs the network takes.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Logits of `x` computed with other weights, for differentiation with respect to them.
+    ///
+    /// # Errors
+    /// The shape of `x` or of the weights does not fit.
+    pub fn forward(&self, params: &Params, x: &Tensor, mode: &mut Mode<'_>) -> Result<Tensor> {
+        if x.shape().get(1..) != Some(&self.spec.input[..]) {
+            let (got, want) = (x.shape(), &self.spec.input);
+            bail!(Shape, "model: a batch of shape {got} where samples are {want:?}");
+        }
+        nn::forward(&self.spec, params, x, mode)
+    }
+}
+
+impl Classifier for Network {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward(&self.params, x, &mut Mode::Eval)
+    }
+
+    fn bounds(&self) -> [f64; 2] {
+        self.spec.bounds
+    }
+
+    fn classes(&self) -> usize {
+        self.spec.classes
+    }
+}
+
+/// A model that can be queried but not differentiated: what a remote service is to an attacker.
+///
+/// Its logits have no history, so a gradient attack on it fails with an error instead of quietly
+/// using what it should not have.
+pub struct BlackBox<M>(pub M);
+
+impl<M: Classifier> Classifier for BlackBox<M> {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.0.logits(&x.detach())?.detach())
+    }
+
+    fn bounds(&self) -> [f64; 2] {
+        self.0.bounds()
+    }
+
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+}
+
+/// Counts, per batch row, how often a model is evaluated and how often for a gradient.
+pub(crate) struct Metered<'a> {
+    model: &'a dyn Classifier,
+    queries: AtomicU64,
+    gradients: AtomicU64,
+}
+
+impl<'a> Metered<'a> {
+    pub(crate) fn new(model: &'a dyn Classifier) -> Self {
+        Metered { model, queries: AtomicU64::new(0), gradients: AtomicU64::new(0) }
+    }
+
+    /// Rows evaluated.
+    pub(crate) fn queries(&self) -> u64 {
+        self.queries.load(Ordering::Relaxed)
+    }
+
+    /// Rows evaluated with a tracked input, which is how gradients are asked for.
+    pub(crate) fn gradients(&self) -> u64 {
+        self.gradients.load(Ordering::Relaxed)
+    }
+}
+
+impl Classifier for Metered<'_> {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        let rows = x.dim(0) as u64;
+        self.queries.fetch_add(rows, Ordering::Relaxed);
+        if x.is_tracked() {
+            self.gradients.fetch_add(rows, Ordering::Relaxed);
+        }
+        self.model.logits(x)
+    }
+
+    fn bounds(&self) -> [f64; 2] {
+        self.model.bounds()
+    }
+
+    fn classes(&self) -> usize {
+        self.model.classes()
+    }
+}
+
+/// Predicted classes of `x`: the first of the largest logits.
+///
+/// # Errors
+/// As [`Classifier::logits`].
+pub fn predict(model: &dyn Classifier, x: &Tensor) -> Result<Vec<i64>> {
+    model.logits(x)?.argmax(1).to_vec()
+}

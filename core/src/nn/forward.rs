@@ -1,0 +1,49 @@
+//! The forward pass: a function of description, weights and input.
+
+use super::{Layer, ModelSpec, Params};
+use crate::rng::Rng;
+use crate::{Result, Tensor};
+
+/// Whether layers behave as in training.
+pub enum Mode<'a> {
+    /// Evaluation: deterministic, no dropout. Attacks run in this mode.
+    Eval,
+    /// Training, with the randomness of dropout.
+    Train(&'a mut Rng),
+}
+
+/// Logits `[N, classes]` of a batch `[N, ...spec.input]`.
+///
+/// # Errors
+/// A parameter is missing, or a shape does not fit.
+pub fn forward(
+    spec: &ModelSpec,
+    params: &Params,
+    x: &Tensor,
+    mode: &mut Mode<'_>,
+) -> Result<Tensor> {
+    let names = spec.names();
+    let mut z = x.clone();
+    let mut layers = spec.layers.iter().zip(&names).peekable();
+    while let Some((layer, name)) = layers.next() {
+        // A ReLU behind a linear layer runs in its epilogue, while the values are in cache.
+        let fusible = layer.prefix().is_some();
+        let relu = fusible && layers.next_if(|(l, _)| matches!(l, Layer::Relu(_))).is_some();
+        z = match layer {
+            Layer::Linear(l) => l.forward(params, name, &z, relu)?,
+            Layer::Conv2d(l) => l.forward(params, name, &z, relu)?,
+            Layer::Relu(_) => z.relu(),
+            Layer::Tanh(_) => z.tanh(),
+            Layer::MaxPool2d(l) => l.forward(&z),
+            Layer::AvgPool2d(l) => l.forward(&z),
+            Layer::Flatten(_) => {
+                let features = z.shape().iter().skip(1).product();
+                z.reshape(&[z.dim(0), features])
+            }
+            Layer::Dropout(l) => l.forward(&z, mode)?,
+            Layer::Normalize(l) => l.forward(&z)?,
+        };
+    }
+    z.check()?;
+    Ok(z)
+}

@@ -1,0 +1,55 @@
+//! Fully connected layer: `x w^T + b` with `w [features, inputs]`.
+
+use serde::{Deserialize, Serialize};
+
+use super::yes;
+use crate::nn::{ParamSpec, Params};
+use crate::{Result, Tensor, bail};
+
+/// Configuration of a fully connected layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linear {
+    /// Number of outputs.
+    pub features: usize,
+    /// Whether a bias is added.
+    #[serde(default = "yes")]
+    pub bias: bool,
+}
+
+impl Linear {
+    pub(in crate::nn) fn output(&self, input: &[usize]) -> Result<Vec<usize>> {
+        match input {
+            [_] if self.features > 0 => Ok(vec![self.features]),
+            [_] => bail!(Config, "linear: features must be at least 1"),
+            _ => bail!(Config, "linear: input {input:?} must be flat; put a flatten layer before"),
+        }
+    }
+
+    pub(in crate::nn) fn params(&self, name: &str, input: &[usize]) -> Vec<ParamSpec> {
+        let fan_in = input[0];
+        let weight = ParamSpec {
+            name: format!("{name}.weight"),
+            shape: vec![self.features, fan_in],
+            fan_in,
+        };
+        let bias = ParamSpec { name: format!("{name}.bias"), shape: vec![self.features], fan_in };
+        if self.bias { vec![weight, bias] } else { vec![weight] }
+    }
+
+    /// `[N, inputs]` to `[N, features]`; `relu` if a ReLU follows.
+    pub(in crate::nn) fn forward(
+        &self,
+        params: &Params,
+        name: &str,
+        x: &Tensor,
+        relu: bool,
+    ) -> Result<Tensor> {
+        let weight = params.get(&format!("{name}.weight"))?;
+        if self.bias {
+            return Ok(x.linear(weight, params.get(&format!("{name}.bias"))?, relu));
+        }
+        let z = x.matmul_t(weight, false, true);
+        Ok(if relu { z.relu() } else { z })
+    }
+}

@@ -1,0 +1,3 @@
+//! Attacks on the privacy of the training data.
+
+pub mod membership;
