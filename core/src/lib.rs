@@ -3,8 +3,10 @@
 pub mod aval;
 pub mod backend;
 pub mod error;
+pub mod metrics;
 pub mod op;
 pub mod registry;
+pub mod report;
 
 pub use aval::{Aval, DType, Shape};
 pub use backend::{Arg, Backend, Device, DeviceInfo, Outs};
