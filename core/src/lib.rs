@@ -12,14 +12,21 @@ pub mod registry;
 pub mod grad;
 pub mod tensor;
 
+pub mod fs;
+pub mod rng;
+
+pub mod data;
+pub mod metrics;
+pub mod place;
+
 pub mod loss;
 pub mod model;
 pub mod nn;
 pub mod optim;
-pub mod place;
 
 pub mod attack;
 pub mod privacy;
+pub mod report;
 pub mod train;
 
 pub use aval::{Aval, DType, Shape};

@@ -3,60 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::Draws;
+use crate::metrics::Norm;
 use crate::{Result, Tensor, bail};
 
-/// How the size of a perturbation is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Norm {
-    /// Largest change of a value.
-    Linf,
-    /// Euclidean length.
-    L2,
-    /// Sum of the changes.
-    L1,
-}
-
-impl Norm {
-    /// Name in tables and configurations.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Norm::Linf => "linf",
-            Norm::L2 => "l2",
-            Norm::L1 => "l1",
-        }
-    }
-
-    /// Length of a perturbation, in f64.
-    pub fn of(self, delta: impl IntoIterator<Item = f64>) -> f64 {
-        let delta = delta.into_iter();
-        match self {
-            Norm::Linf => delta.fold(0.0, |m: f64, d| m.max(d.abs())),
-            Norm::L2 => delta.map(|d| d * d).sum::<f64>().sqrt(),
-            Norm::L1 => delta.map(f64::abs).sum(),
-        }
-    }
-
-    /// Radius of a ball that contains the whole box, around any of its points.
-    pub fn diameter(self, features: usize, [lo, hi]: [f64; 2]) -> f64 {
-        let n = features as f64;
-        match self {
-            Norm::Linf => hi - lo,
-            Norm::L2 => (hi - lo) * n.sqrt(),
-            Norm::L1 => (hi - lo) * n,
-        }
-    }
-}
-
-impl std::str::FromStr for Norm {
-    type Err = crate::Error;
-    fn from_str(text: &str) -> Result<Self> {
-        match text.to_ascii_lowercase().as_str() {
-            "linf" | "inf" => Ok(Norm::Linf),
-            "l2" | "2" => Ok(Norm::L2),
-            "l1" | "1" => Ok(Norm::L1),
-            _ => bail!(Config, "norm: {text:?} is not one of linf, l2, l1"),
-        }
+/// Radius in `norm` of a ball that contains the whole box `[lo, hi]^features`, around any of its
+/// points.
+pub(super) fn diameter(norm: Norm, features: usize, [lo, hi]: [f64; 2]) -> f64 {
+    let n = features as f64;
+    match norm {
+        Norm::Linf => hi - lo,
+        Norm::L2 => (hi - lo) * n.sqrt(),
+        Norm::L1 => (hi - lo) * n,
+        Norm::L0 => n,
     }
 }
 
@@ -88,7 +46,7 @@ impl Threat {
     }
 
     /// The nearest point to `x` within the ball around `x0` and the box (L1: of both at once;
-    /// L2: first the ball, then the box, as every reference implementation does).
+    /// L2 and L0: first the ball, then the box, as every reference implementation does).
     #[must_use]
     pub fn project(&self, x: &Tensor, x0: &Tensor, [lo, hi]: [f64; 2]) -> Tensor {
         match self.norm {
@@ -101,12 +59,13 @@ impl Threat {
                 (x0 + delta * factor).clamp(lo, hi)
             }
             Norm::L1 => project_l1(x, x0, self.eps, [lo, hi]),
+            Norm::L0 => project_l0(x, x0, self.eps).clamp(lo, hi),
         }
     }
 
     /// A random point of the ball around `x0`, cut off at the box: uniform in the cube (Linf) and in
     /// the ball (L2: a Gaussian direction and radius u^(1/d); L1: exponentials with random signs
-    /// over their sum with one more, Barthe et al. 2005).
+    /// over their sum with one more, Barthe et al. 2005; L0: `x0` itself).
     ///
     /// # Errors
     /// The device failed.
@@ -121,6 +80,7 @@ impl Threat {
                 direction.iter_mut().for_each(|v| *v *= radius / length);
                 out.iter_mut().zip(direction).for_each(|(o, v)| *o = v as f32);
             }
+            Norm::L0 => out.fill(0.0),
             Norm::L1 => {
                 let sizes: Vec<f64> = out.iter().map(|_| rng.exponential()).collect();
                 let total = sizes.iter().sum::<f64>() + rng.exponential();
@@ -155,6 +115,15 @@ fn project_l1(x: &Tensor, x0: &Tensor, eps: f64, [lo, hi]: [f64; 2]) -> Tensor {
     };
     let threshold = bisect(&size, |t| shrunk(t).abs().sum_per_sample(), eps);
     x0 + shrunk(&threshold)
+}
+
+/// The `eps` largest changes (fewer where several are equally large).
+fn project_l0(x: &Tensor, x0: &Tensor, eps: f64) -> Tensor {
+    let delta = x - x0;
+    let size = delta.abs();
+    let above = |t: &Tensor| t.per_sample(x).lt(&size);
+    let threshold = bisect(&size, |t| above(t).sum_per_sample(), eps);
+    x0 + delta * above(&threshold)
 }
 
 /// Per sample, the smallest `t` in `[0, max(values)]` with `amount(t) <= limit`, for an `amount` that

@@ -40,6 +40,9 @@ impl Fgsm {
 
     pub(super) fn check(&self) -> Result<Self> {
         self.threat().check()?;
+        if self.norm == Norm::L0 {
+            bail!(Config, "fgsm: no gradient step in l0; choose linf, l2 or l1");
+        }
         Ok(self.clone())
     }
 }

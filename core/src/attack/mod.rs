@@ -15,7 +15,7 @@ mod step;
 
 use serde::{Deserialize, Serialize};
 
-pub use ball::{Norm, Threat};
+pub use ball::Threat;
 pub use fgsm::Fgsm;
 pub use goal::Goal;
 pub use minimal::{Minimal, minimal_perturbations};
@@ -23,6 +23,7 @@ pub use perturb::{Outcome, craft, perturb, perturb_rows};
 pub use pgd::{Keep, Pgd};
 pub use step::L1Step;
 
+pub use crate::metrics::Norm;
 use crate::model::Classifier;
 use crate::rng::Rng;
 use crate::{Result, Tensor};

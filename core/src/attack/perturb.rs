@@ -1,5 +1,6 @@
 //! The one way to run an attack: check, run, project, measure.
 
+use super::ball::diameter;
 use super::{Attack, Draws, Goal};
 use crate::data::Dataset;
 use crate::model::{Classifier, Metered};
@@ -134,7 +135,7 @@ fn check_request(
         bail!(Data, "attack: an input value of {v} is outside of the model's bounds [{lo}, {hi}]");
     }
     let features = x.shape().iter().skip(1).product();
-    let diameter = threat.norm.diameter(features, [lo, hi]);
+    let diameter = diameter(threat.norm, features, [lo, hi]);
     if threat.eps > diameter * (1.0 + 1e-9) {
         bail!(
             Config,

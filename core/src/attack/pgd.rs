@@ -109,6 +109,9 @@ impl Pgd {
 
     pub(super) fn check(&self) -> Result<Self> {
         self.threat().check()?;
+        if self.norm == Norm::L0 {
+            bail!(Config, "pgd: no gradient step in l0; choose linf, l2 or l1");
+        }
         if self.steps == 0 || self.restarts == 0 {
             let (steps, restarts) = (self.steps, self.restarts);
             bail!(Config, "pgd: steps = {steps} and restarts = {restarts} must be at least 1");

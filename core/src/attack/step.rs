@@ -30,8 +30,8 @@ pub(super) fn direction(
     match (norm, l1) {
         (Norm::Linf, _) => g.sign(),
         (Norm::L2, _) => scaled(g, &length2(g)),
-        (Norm::L1, L1Step::Dense) => scaled(g, &g.abs().sum_per_sample()),
-        (Norm::L1, L1Step::Sparse(share)) => sparse(g, x, bounds, share),
+        (Norm::L1 | Norm::L0, L1Step::Dense) => scaled(g, &g.abs().sum_per_sample()),
+        (Norm::L1 | Norm::L0, L1Step::Sparse(share)) => sparse(g, x, bounds, share),
     }
 }
 

@@ -5,26 +5,14 @@ use super::rule::CheckedRule;
 use crate::data::Dataset;
 use crate::grad::grad;
 use crate::loss::cross_entropy;
-use crate::metrics;
+use crate::metrics::Confusion;
 use crate::model::{Classifier, Network, predict};
 use crate::nn::Mode;
 use crate::optim::Optimizer;
 use crate::place::Placement;
+use crate::report::EpochRecord;
 use crate::rng::Rng;
 use crate::{Result, Tensor, attack, bail};
-
-/// What one epoch came to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EpochRecord {
-    /// Number of the epoch, from 1.
-    pub epoch: usize,
-    /// Mean training loss over the epoch, on the inputs trained on, in nats.
-    pub loss: f64,
-    /// Accuracy on held-out data.
-    pub clean_accuracy: Option<f64>,
-    /// Accuracy on held-out data under the monitor's attack.
-    pub robust_accuracy: Option<f64>,
-}
 
 /// Hears how training goes, and may stop it by returning an error.
 pub trait Observer {
@@ -179,5 +167,5 @@ pub fn accuracy(model: &dyn Classifier, data: &Dataset, place: &Placement) -> Re
     for rows in place.portions(&rows) {
         predictions.extend(predict(model, &place.tensors(data, rows)?.0)?);
     }
-    Ok(metrics::accuracy(&data.labels, &predictions))
+    Ok(Confusion::from_labels(&data.labels, &predictions, model.classes())?.accuracy())
 }

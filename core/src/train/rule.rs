@@ -9,15 +9,13 @@ use crate::{Result, Tensor, bail};
 
 /// Which inputs a step trains on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rule {
     /// The data as they are.
-    #[serde(deny_unknown_fields)]
     Standard {},
     /// Each batch with `ceil(ratio B)` of its samples, chosen at random, replaced by adversarial
     /// versions made on the current model, and one loss over the mix; the attacks take turns, a
     /// batch each. The semantics of ART's AdversarialTrainer; ratio 1 is adversarial only.
-    #[serde(deny_unknown_fields)]
     Mixed {
         /// Share of adversarial samples, in [0, 1].
         ratio: f64,
@@ -26,7 +24,6 @@ pub enum Rule {
     },
     /// The whole batch replaced by adversarial versions: the min-max problem of Madry et al. 2018,
     /// equation 2.1, with the inner maximum by the attack.
-    #[serde(deny_unknown_fields)]
     Madry {
         /// The inner attack, usually PGD with a random start.
         attack: AttackConfig,

@@ -6,13 +6,11 @@ use crate::{Result, bail};
 
 /// A factor on the optimiser's learning rate, as a function of the share of training done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// Always 1.
-    #[serde(deny_unknown_fields)]
     Constant {},
     /// Multiplied by `factor` at each share of training in `at`.
-    #[serde(deny_unknown_fields)]
     Steps {
         /// Shares of training, each in (0, 1).
         at: Vec<f64>,
@@ -20,7 +18,6 @@ pub enum Schedule {
         factor: f64,
     },
     /// Grows from 0 to 1 until the share `peak`, then falls to 0: the schedule of Wong et al. 2020.
-    #[serde(deny_unknown_fields)]
     Triangle {
         /// Share of training at which the rate is largest, in (0, 1).
         peak: f64,

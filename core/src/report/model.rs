@@ -1,0 +1,325 @@
+//! What is reported of one model: its training, its utility, its robustness and its privacy.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{Confusion, Interval, Norm, Roc, clopper_pearson};
+use crate::{Result, bail};
+
+/// One model of the comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelReport {
+    /// Name, unique within the report.
+    pub name: String,
+    /// Whether the others are compared with this one: the model trained without any defence.
+    pub baseline: bool,
+    /// Number of trainable values.
+    pub parameters: u64,
+    /// How it was trained; absent for a model that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingReport>,
+    /// Utility: scores on unperturbed test samples.
+    pub clean: ClassificationReport,
+    /// Robustness: one entry an attack and budget.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attacks: Vec<AttackReport>,
+    /// Pointwise worst case over `attacks`: the fraction of samples that held against every one of
+    /// them. Absent when it was not counted sample by sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_case_accuracy: Option<f64>,
+    /// How far a minimum-norm attack has to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_perturbation_to_fool: Option<PerturbationToFool>,
+    /// Privacy: one entry a membership attack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub membership: Vec<MembershipReport>,
+    /// The differential-privacy guarantee, where training gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy_budget: Option<PrivacyBudget>,
+}
+
+impl ModelReport {
+    /// The lowest robustness known: the pointwise worst case, else the strongest single attack.
+    pub fn robust_accuracy(&self) -> Option<f64> {
+        let strongest = self.attacks.iter().map(|a| a.robust_accuracy);
+        strongest.chain(self.worst_case_accuracy).reduce(f64::min)
+    }
+
+    /// The membership attack that tells most: the one of the largest advantage.
+    pub fn strongest_membership(&self) -> Option<&MembershipReport> {
+        self.membership.iter().max_by(|a, b| a.advantage.total_cmp(&b.advantage))
+    }
+}
+
+/// How a model was trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingReport {
+    /// The rule in a line: `PGD-7 adversarial training, ratio 0.5, SGD 0.1`.
+    pub description: String,
+    /// Wall-clock time, in seconds.
+    pub seconds: f64,
+    /// What was measured after each epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<EpochRecord>,
+}
+
+/// What was measured after an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Number of the epoch, from 1.
+    pub epoch: usize,
+    /// Mean training loss per sample.
+    pub loss: f64,
+    /// Accuracy on held-out unperturbed samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean_accuracy: Option<f64>,
+    /// Accuracy on held-out attacked samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub robust_accuracy: Option<f64>,
+}
+
+/// Scores on unperturbed samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassificationReport {
+    /// Samples measured.
+    pub samples: u64,
+    /// Fraction predicted right.
+    pub accuracy: f64,
+    /// Clopper-Pearson interval of `accuracy` at 95 % confidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_interval: Option<Interval>,
+    /// Mean recall over the classes that have samples.
+    pub balanced_accuracy: f64,
+    /// Macro average of precision.
+    pub precision: f64,
+    /// Macro average of recall.
+    pub recall: f64,
+    /// Macro average of F1.
+    pub f1: f64,
+    /// Scores of each class.
+    pub per_class: Vec<ClassReport>,
+    /// Counts, `[true][predicted]`.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+impl ClassificationReport {
+    /// The scores of `confusion`, with the names of its classes.
+    ///
+    /// # Errors
+    /// There are not as many names as classes.
+    pub fn new(confusion: &Confusion, classes: &[String]) -> Result<Self> {
+        if classes.len() != confusion.classes() {
+            bail!(
+                Usage,
+                "report: {} class names for {} classes; pass one name per class",
+                classes.len(),
+                confusion.classes()
+            );
+        }
+        let average = confusion.macro_average();
+        let per_class = (classes.iter().zip(confusion.per_class()))
+            .map(|(name, score)| ClassReport {
+                name: name.clone(),
+                precision: score.precision,
+                recall: score.recall,
+                f1: score.f1,
+                support: score.support,
+            })
+            .collect();
+        let samples = confusion.total();
+        let accuracy_interval = match samples {
+            0 => None,
+            _ => Some(clopper_pearson(confusion.correct(), samples, 0.05)?),
+        };
+        Ok(ClassificationReport {
+            samples,
+            accuracy: confusion.accuracy(),
+            accuracy_interval,
+            balanced_accuracy: confusion.balanced_accuracy(),
+            precision: average.precision,
+            recall: average.recall,
+            f1: average.f1,
+            per_class,
+            confusion: confusion.rows(),
+        })
+    }
+}
+
+/// Scores of one class against all others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassReport {
+    /// Name of the class.
+    pub name: String,
+    /// Of the samples predicted as the class, the fraction that belong to it.
+    pub precision: f64,
+    /// Of the samples of the class, the fraction predicted as it.
+    pub recall: f64,
+    /// Harmonic mean of precision and recall.
+    pub f1: f64,
+    /// Samples of the class.
+    pub support: u64,
+}
+
+/// What an attack gets to see of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Weights and gradients.
+    WhiteBox,
+    /// The scores of each query.
+    Score,
+    /// The decision of each query.
+    Decision,
+    /// Nothing: examples come from another model.
+    Transfer,
+}
+
+impl Access {
+    /// The name for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Access::WhiteBox => "white box",
+            Access::Score => "scores",
+            Access::Decision => "decisions",
+            Access::Transfer => "transfer",
+        }
+    }
+}
+
+/// One attack at one budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttackReport {
+    /// Name: `PGD-40`.
+    pub name: String,
+    /// What it sees of the model.
+    pub access: Access,
+    /// Norm of the budget.
+    pub norm: Norm,
+    /// Budget, in units of the data set's values; absent for a minimum-norm attack without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// Whether it aims at a given class rather than at any wrong one.
+    pub targeted: bool,
+    /// Samples attacked, those that were wrong already included.
+    pub samples: u64,
+    /// Fraction of `samples` right both before and after.
+    pub robust_accuracy: f64,
+    /// Of the samples right before, the fraction it turned (into the target, if targeted).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_rate: Option<f64>,
+    /// Mean norm of the successful perturbations, in `norm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_perturbation: Option<f64>,
+    /// Forward passes on a sample, all samples together.
+    pub queries: u64,
+    /// Gradients of a sample, all samples together.
+    pub gradient_calls: u64,
+    /// Wall-clock time, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+impl AttackReport {
+    /// Name, norm and budget: `PGD-40 L∞ 0.1`. Attacks of equal label are compared across models.
+    pub fn label(&self) -> String {
+        let mut label = format!("{} {}", self.name, self.norm.symbol());
+        if let Some(epsilon) = self.epsilon {
+            label.push_str(&format!(" {epsilon}"));
+        }
+        if self.targeted {
+            label.push_str(" targeted");
+        }
+        if self.access == Access::Transfer {
+            label.push_str(" (transfer)");
+        }
+        label
+    }
+}
+
+/// How far a minimum-norm attack has to move a sample that is predicted right.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PerturbationToFool {
+    /// The attack: `DeepFool`.
+    pub attack: String,
+    /// The norm.
+    pub norm: Norm,
+    /// Mean distance of the samples fooled, in units of the data set's values.
+    pub mean: f64,
+    /// Median distance of the samples fooled.
+    pub median: f64,
+    /// Of the samples right before, the fraction that the attack fooled at all: the means of two
+    /// models compare only where this is close to 1 for both.
+    pub fooled_fraction: f64,
+}
+
+/// A membership-inference attack: can training samples be told from others?
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MembershipReport {
+    /// The attack: `loss threshold`, `LiRA`.
+    pub attack: String,
+    /// Area under the ROC curve: 0.5 is chance.
+    pub auc: f64,
+    /// Largest difference of true- and false-positive rate: 0 is chance.
+    pub advantage: f64,
+    /// Accuracy at the best threshold with members and non-members in equal number: 0.5 is chance.
+    pub balanced_accuracy: f64,
+    /// Member scores.
+    pub members: u64,
+    /// Non-member scores.
+    pub non_members: u64,
+    /// True-positive rates at low false-positive rates, for as many rates as the samples can show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tpr_at_fpr: Vec<TprAtFpr>,
+    /// The curve as (false-positive rate, true-positive rate), thinned for drawing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roc: Vec<[f64; 2]>,
+}
+
+/// A true-positive rate at a given false-positive rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TprAtFpr {
+    /// The false-positive rate allowed.
+    pub fpr: f64,
+    /// The largest true-positive rate within it.
+    pub tpr: f64,
+}
+
+impl MembershipReport {
+    /// Points of the curve that a report keeps.
+    const CURVE_POINTS: usize = 200;
+
+    /// The figures of `roc`, with the true-positive rate at each of `fprs` that its number of
+    /// non-members can show.
+    pub fn new(attack: impl Into<String>, roc: &Roc, fprs: &[f64]) -> Self {
+        MembershipReport {
+            attack: attack.into(),
+            auc: roc.auc(),
+            advantage: roc.advantage(),
+            balanced_accuracy: roc.balanced_accuracy(),
+            members: roc.members(),
+            non_members: roc.non_members(),
+            tpr_at_fpr: (fprs.iter())
+                .filter_map(|&fpr| Some(TprAtFpr { fpr, tpr: roc.tpr_at_fpr(fpr)? }))
+                .collect(),
+            roc: roc.thinned(Self::CURVE_POINTS).iter().map(|p| [p.fpr, p.tpr]).collect(),
+        }
+    }
+}
+
+/// A differential-privacy guarantee of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrivacyBudget {
+    /// Epsilon, natural-logarithm units.
+    pub epsilon: f64,
+    /// Delta.
+    pub delta: f64,
+    /// How epsilon was accounted: `RDP`, `PLD`.
+    pub accountant: String,
+    /// Standard deviation of the noise, in units of the clipping norm.
+    pub noise_multiplier: f64,
+    /// Clipping norm of a sample's gradient (L2).
+    pub clipping_norm: f64,
+    /// Probability that a sample is in a batch.
+    pub sampling_rate: f64,
+    /// Noisy steps taken.
+    pub steps: u64,
+}
