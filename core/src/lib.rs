@@ -25,6 +25,7 @@ pub mod nn;
 pub mod optim;
 
 pub mod attack;
+pub mod evaluate;
 pub mod privacy;
 pub mod report;
 pub mod train;

@@ -160,4 +160,26 @@ impl AttackConfig {
             AttackConfig::Pgd(_) => pgd::ENTRY.name,
         }
     }
+
+    /// Name for people, with what tells one run from another: `FGSM`, `PGD-40`, `PGD-40 x 5`.
+    pub fn label(&self) -> String {
+        match self {
+            AttackConfig::Fgsm(c) if c.norm == Norm::Linf => "FGSM".into(),
+            AttackConfig::Fgsm(_) => "FGM".into(),
+            AttackConfig::Pgd(c) if c.restarts > 1 => format!("PGD-{} x {}", c.steps, c.restarts),
+            AttackConfig::Pgd(c) => format!("PGD-{}", c.steps),
+        }
+    }
+
+    /// The same attack with another budget. A step length that was given keeps its ratio to it.
+    #[must_use]
+    pub fn with_eps(&self, eps: f64) -> Self {
+        match self {
+            AttackConfig::Fgsm(c) => AttackConfig::Fgsm(Fgsm { eps, ..c.clone() }),
+            AttackConfig::Pgd(c) => {
+                let step = c.step.filter(|_| c.eps > 0.0).map(|s| s * eps / c.eps);
+                AttackConfig::Pgd(Pgd { eps, step, ..c.clone() })
+            }
+        }
+    }
 }

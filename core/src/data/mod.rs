@@ -13,12 +13,18 @@ pub struct Dataset {
     pub labels: Vec<i64>,
     /// Number of classes.
     pub classes: usize,
+    /// Names.
+    pub class_names: Vec<String>,
     /// Range.
     pub bounds: (f32, f32),
 }
 impl Dataset {
     /// Number.
-    pub fn len(&self) -> usize { self.labels.len() }
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
     /// Empty.
-    pub fn is_empty(&self) -> bool { self.labels.is_empty() }
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
 }

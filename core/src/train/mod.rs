@@ -9,8 +9,8 @@ mod schedule;
 
 use serde::{Deserialize, Serialize};
 
-pub use fit::{Observer, accuracy, fit};
 pub use crate::report::EpochRecord;
+pub use fit::{Observer, accuracy, fit};
 pub use rule::Rule;
 pub use schedule::Schedule;
 
