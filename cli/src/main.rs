@@ -1,2 +1,34 @@
-//! x
-fn main() {}
+//! The `inocula` command: trains, attacks and judges classifiers.
+//!
+//! Everything that computes is in the core crate; here are flags, configuration files, progress and
+//! output. An error is one line on standard error and exit status 1; Ctrl-C is status 130.
+
+mod args;
+mod backends;
+mod commands;
+mod config;
+mod interrupt;
+mod output;
+mod progress;
+mod reporting;
+mod runs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use inocula_core::ErrorKind;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let result = interrupt::watch().and_then(|()| commands::run(args));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            output::error(&err);
+            match err.kind() {
+                ErrorKind::Cancelled => ExitCode::from(130),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attack::{AttackConfig, Outcome, Threat, minimal_perturbations, perturb_rows};
+use crate::attack::{Aim, AttackConfig, Outcome, Threat, minimal_perturbations, perturb_rows};
 use crate::data::Dataset;
 use crate::metrics::{Confusion, Norm, attack_success_rate, summarize_perturbations};
 use crate::model::{Network, predict};
@@ -201,6 +201,7 @@ impl<'a> Judge<'a> {
                 &contender.network,
                 self.test,
                 &self.rows,
+                Aim::Untargeted,
                 &self.place(&contender.network),
                 &self.rng.child("attack"),
                 &mut |n| {
@@ -298,7 +299,7 @@ impl<'a> Judge<'a> {
     fn warn(&self, warnings: &mut Vec<String>) {
         for report in &self.reports {
             let find = |access: Access| report.attacks.iter().filter(move |a| a.access == access);
-            let Some(strongest) = find(Access::WhiteBox).last() else { continue };
+            let Some(strongest) = find(Access::WhiteBox).next_back() else { continue };
             let margin = 2.0 / self.rows.len() as f64;
             for weaker in find(Access::WhiteBox) {
                 if weaker.robust_accuracy + margin < strongest.robust_accuracy {

@@ -109,6 +109,15 @@ impl OptimizerConfig {
         })
     }
 
+    /// Replaces the learning rate.
+    pub fn set_lr(&mut self, lr: f64) {
+        match self {
+            OptimizerConfig::Sgd(c) => c.lr = lr,
+            OptimizerConfig::Adam(c) => c.lr = lr,
+            OptimizerConfig::RmsProp(c) => c.lr = lr,
+        }
+    }
+
     /// Makes the optimiser.
     ///
     /// # Errors

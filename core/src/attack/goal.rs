@@ -1,7 +1,51 @@
 //! What an attack is to reach.
 
+use serde::{Deserialize, Serialize};
+
 use crate::loss::{cross_entropy, margin};
 use crate::{DType, Result, Tensor, bail};
+
+/// How the goal of each sample of a data set is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// Any class but the label.
+    Untargeted,
+    /// The class after the label, the first after the last.
+    Next,
+    /// One class for all samples.
+    Class(i64),
+}
+
+impl Aim {
+    /// The goal of samples with these labels.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn goal(self, labels: &Tensor, classes: usize) -> Result<Goal> {
+        let target = |target: &dyn Fn(i64) -> i64| {
+            let targets: Vec<i64> = labels.to_vec::<i64>()?.into_iter().map(target).collect();
+            Ok(Goal::Targeted(Tensor::from_slice(labels.device(), &targets, &labels.shape())?))
+        };
+        match self {
+            Aim::Untargeted => Ok(Goal::Untargeted(labels.clone())),
+            Aim::Next => target(&|label| (label + 1) % classes as i64),
+            Aim::Class(class) => target(&|_| class),
+        }
+    }
+}
+
+impl std::str::FromStr for Aim {
+    type Err = crate::Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.parse()) {
+            ("none", _) => Ok(Aim::Untargeted),
+            ("next", _) => Ok(Aim::Next),
+            (_, Ok(class)) => Ok(Aim::Class(class)),
+            _ => bail!(Config, "target: {text:?} is not a class number, next or none"),
+        }
+    }
+}
 
 /// Any wrong class, or a particular one.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 //! back towards the original as far as it still fools. The same pass gives the curve of robust
 //! accuracy over the radius: what is fooled within a small ball is fooled within every larger one.
 
-use super::{Attack, Norm, Outcome, perturb_rows};
+use super::{Aim, Attack, Norm, Outcome, perturb_rows};
 use crate::data::Dataset;
 use crate::model::{Classifier, predict};
 use crate::place::Placement;
@@ -28,7 +28,7 @@ const HALVINGS: usize = 8;
 ///
 /// # Errors
 /// `radii` do not increase, `attack_at` refuses one, or an attack failed.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments)] // as perturb_rows, and the radii
 pub fn minimal_perturbations(
     attack_at: &dyn Fn(f64) -> Result<Box<dyn Attack>>,
     radii: &[f64],
@@ -61,7 +61,16 @@ pub fn minimal_perturbations(
         if !open.is_empty() {
             let attack = attack_at(eps)?;
             let samples: Vec<usize> = open.iter().map(|&i| rows[i]).collect();
-            let outcome = perturb_rows(&*attack, model, data, &samples, place, rng, progress)?;
+            let outcome = perturb_rows(
+                &*attack,
+                model,
+                data,
+                &samples,
+                Aim::Untargeted,
+                place,
+                rng,
+                progress,
+            )?;
             let norm = attack.threat().norm;
             let found = pull_back(&outcome, norm, model, data, &samples, place)?;
             for (&at, d) in open.iter().zip(found) {

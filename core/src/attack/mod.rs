@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ball::Threat;
 pub use fgsm::Fgsm;
-pub use goal::Goal;
+pub use goal::{Aim, Goal};
 pub use minimal::{Minimal, minimal_perturbations};
 pub use perturb::{Outcome, craft, perturb, perturb_rows};
 pub use pgd::{Keep, Pgd};

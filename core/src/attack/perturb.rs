@@ -1,7 +1,7 @@
 //! The one way to run an attack: check, run, project, measure.
 
 use super::ball::diameter;
-use super::{Attack, Draws, Goal};
+use super::{Aim, Attack, Draws, Goal};
 use crate::data::Dataset;
 use crate::model::{Classifier, Metered};
 use crate::place::Placement;
@@ -148,16 +148,17 @@ fn check_request(
     Ok(())
 }
 
-/// Runs an untargeted attack on the samples `rows` of a data set, in batches, and joins the
-/// outcomes. `progress` hears of every finished batch and may stop the run with an error.
+/// Runs an attack on the samples `rows` of a data set, in batches, and joins the outcomes. `progress` hears of every finished batch and may stop the run with an error.
 ///
 /// # Errors
 /// As [`perturb`], there is no sample, or `progress` failed.
+#[allow(clippy::too_many_arguments)] // one of each is what an attack on data consists of
 pub fn perturb_rows(
     attack: &dyn Attack,
     model: &dyn Classifier,
     data: &Dataset,
     rows: &[usize],
+    aim: Aim,
     place: &Placement,
     rng: &Rng,
     progress: &mut dyn FnMut(usize) -> Result<()>,
@@ -166,7 +167,8 @@ pub fn perturb_rows(
     for rows in place.portions(rows) {
         let (x, y) = place.tensors(data, rows)?;
         let draws = Draws::new(rng.clone(), rows.iter().map(|&r| r as u64).collect());
-        parts.push(perturb(attack, model, &x, &Goal::Untargeted(y), &draws)?);
+        let goal = aim.goal(&y, data.classes)?;
+        parts.push(perturb(attack, model, &x, &goal, &draws)?);
         progress(rows.len())?;
     }
     join(parts)

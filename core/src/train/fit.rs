@@ -150,8 +150,16 @@ impl Run<'_> {
             .child("monitor")
             .choose(data.len(), self.config.monitor_samples.min(data.len()));
         let rng = self.rng.child("monitor-attack");
-        let outcome =
-            attack::perturb_rows(&*attack, network, data, &rows, &place, &rng, &mut |_| Ok(()))?;
+        let outcome = attack::perturb_rows(
+            &*attack,
+            network,
+            data,
+            &rows,
+            attack::Aim::Untargeted,
+            &place,
+            &rng,
+            &mut |_| Ok(()),
+        )?;
         let held = outcome.success.iter().filter(|fooled| !**fooled).count();
         Ok((Some(clean), Some(held as f64 / rows.len().max(1) as f64)))
     }

@@ -41,7 +41,8 @@ impl Schedule {
         match self {
             Schedule::Constant {} => Ok(()),
             Schedule::Steps { at, factor } => {
-                if !at.iter().all(|&t| inside(t)) || !(*factor > 0.0 && *factor <= 1.0) {
+                let factor_fits = *factor > 0.0 && *factor <= 1.0;
+                if !(factor_fits && at.iter().all(|&t| inside(t))) {
                     bail!(Config, "schedule: at = {at:?} and factor = {factor} must be in (0, 1)");
                 }
                 Ok(())

@@ -1,0 +1,230 @@
+//! Flags. Each command's flags override its configuration file.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as Flags, Parser, Subcommand};
+use inocula_core::attack::{ATTACKS, Aim};
+use inocula_core::metrics::Norm;
+use inocula_core::nn::PRESETS;
+
+/// Trains classifiers against the attacks that would subvert them or leak their data, and measures
+/// robustness, privacy and utility together.
+#[derive(Parser)]
+#[command(name = "inocula", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Shows no progress.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Trains three models on handwritten digits, attacks each, and compares them: a minute.
+    Demo(Demo),
+    /// Trains a model and writes it to a run folder.
+    Train(Box<Train>),
+    /// Attacks a trained model.
+    Attack(Attack),
+    /// Judges trained models against a baseline and writes a report.
+    Evaluate(Evaluate),
+    /// Downloads data sets.
+    Data(Data),
+}
+
+/// Flags of `demo`.
+#[derive(Flags)]
+pub(crate) struct Demo {
+    /// Folder for report.json and report.html.
+    #[arg(long, default_value = "inocula-demo")]
+    pub(crate) out: PathBuf,
+    /// Seed of all randomness.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Device spec, for example `ndarray?threads=2`.
+    #[arg(long, default_value = "ndarray")]
+    pub(crate) backend: String,
+}
+
+/// Flags of `train`.
+#[derive(Flags)]
+pub(crate) struct Train {
+    /// TOML file with the whole configuration; flags override it.
+    #[arg(long, short)]
+    pub(crate) config: Option<PathBuf>,
+    /// Run folder to write.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Replaces the result of an earlier run in the folder.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// `digits`, `mnist`, a folder of IDX files, a .csv or a .npz file.
+    #[arg(long, short)]
+    pub(crate) data: Option<String>,
+    /// Training samples used, stratified by class.
+    #[arg(long)]
+    pub(crate) train_samples: Option<usize>,
+    /// Network.
+    #[arg(long, short, help = models_help())]
+    pub(crate) model: Option<String>,
+    /// Passes over the data.
+    #[arg(long)]
+    pub(crate) epochs: Option<usize>,
+    /// Samples a step.
+    #[arg(long)]
+    pub(crate) batch_size: Option<usize>,
+    /// sgd, momentum, adam or rmsprop.
+    #[arg(long)]
+    pub(crate) optimizer: Option<String>,
+    /// Learning rate.
+    #[arg(long)]
+    pub(crate) lr: Option<f64>,
+    /// standard, mixed (adversarial samples in each batch) or madry (adversarial samples only).
+    #[arg(long)]
+    pub(crate) rule: Option<String>,
+    /// Share of adversarial samples of the mixed rule.
+    #[arg(long)]
+    pub(crate) ratio: Option<f64>,
+    /// Attack that training uses and monitors.
+    #[command(flatten)]
+    pub(crate) attack: AttackFlags,
+    /// Seed of all randomness.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Device spec, for example `ndarray?threads=2`.
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
+}
+
+/// The flags that describe an attack.
+#[derive(Flags, Clone)]
+pub(crate) struct AttackFlags {
+    /// Attack.
+    #[arg(long, help = attacks_help())]
+    pub(crate) attack: Option<String>,
+    /// Norm of the budget: linf, l2 or l1.
+    #[arg(long)]
+    pub(crate) norm: Option<Norm>,
+    /// Budget, in units of the data's values.
+    #[arg(long)]
+    pub(crate) eps: Option<f64>,
+    /// Steps of an iterated attack.
+    #[arg(long)]
+    pub(crate) steps: Option<usize>,
+    /// Length of a step.
+    #[arg(long)]
+    pub(crate) step: Option<f64>,
+    /// Random restarts.
+    #[arg(long)]
+    pub(crate) restarts: Option<usize>,
+    /// Whether to start from a random point of the ball.
+    #[arg(long, action = ArgAction::Set, value_name = "BOOL")]
+    pub(crate) random_start: Option<bool>,
+}
+
+/// Flags of `attack`.
+#[derive(Flags)]
+pub(crate) struct Attack {
+    /// Folder of a run made by `inocula train`.
+    pub(crate) run: PathBuf,
+    /// TOML file with an attack; flags override it.
+    #[arg(long, short)]
+    pub(crate) config: Option<PathBuf>,
+    /// The attack.
+    #[command(flatten)]
+    pub(crate) attack: AttackFlags,
+    /// Class to aim at: a number, `next` (the one after the label) or `none`.
+    #[arg(long, default_value = "none")]
+    pub(crate) target: Aim,
+    /// Test samples attacked, drawn at random; all by default.
+    #[arg(long)]
+    pub(crate) samples: Option<usize>,
+    /// Folder for attack.json and adversarial.npz; a folder within the run by default.
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Replaces an earlier result in the folder.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Seed of random starts; the run's by default.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Device spec; the run's by default.
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
+}
+
+/// Flags of `evaluate`.
+#[derive(Flags)]
+pub(crate) struct Evaluate {
+    /// Folders of runs made by `inocula train`, all on the same data; the first is the baseline.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// TOML file with the plan; flags override it.
+    #[arg(long, short)]
+    pub(crate) config: Option<PathBuf>,
+    /// Norm of the budget: linf, l2 or l1.
+    #[arg(long)]
+    pub(crate) norm: Option<Norm>,
+    /// Budget, in units of the data's values.
+    #[arg(long)]
+    pub(crate) eps: Option<f64>,
+    /// Attacks, the strongest last.
+    #[arg(long, value_delimiter = ',', help = attacks_help())]
+    pub(crate) attacks: Option<Vec<String>>,
+    /// Test samples attacked, drawn at random; all by default.
+    #[arg(long)]
+    pub(crate) samples: Option<usize>,
+    /// Folder for report.json and report.html.
+    #[arg(long, short, default_value = "inocula-report")]
+    pub(crate) out: PathBuf,
+    /// Replaces an earlier report in the folder.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Seed of random starts and of the choice of samples; the baseline's by default.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Device spec; the baseline's by default.
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
+}
+
+/// Flags of `data`.
+#[derive(Flags)]
+pub(crate) struct Data {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: DataCommand,
+}
+
+/// The commands of `data`.
+#[derive(Subcommand)]
+pub(crate) enum DataCommand {
+    /// Downloads a data set and checks it against its known checksum.
+    Get {
+        /// Name of the data set: mnist.
+        name: String,
+        /// Folder to put it in; where `--data mnist` looks for it by default.
+        #[arg(long)]
+        to: Option<PathBuf>,
+        /// Base address to download from, instead of the known mirrors.
+        #[arg(long)]
+        mirror: Option<String>,
+    },
+}
+
+fn attacks_help() -> String {
+    listed("Attacks", ATTACKS.iter().map(|a| (a.name, a.summary)))
+}
+
+fn models_help() -> String {
+    listed("Network", PRESETS.iter().map(|p| (p.name, p.summary)))
+}
+
+fn listed<'a>(what: &str, entries: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let entries: Vec<String> = entries.map(|(name, text)| format!("{name} ({text})")).collect();
+    format!("{what}: {}", entries.join("; "))
+}

@@ -1,0 +1,186 @@
+//! `inocula attack`: one attack on one trained model.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::time::Instant;
+
+use inocula_core::attack::{Aim, AttackConfig, Outcome, perturb_rows};
+use inocula_core::data::Dataset;
+use inocula_core::metrics::{
+    attack_success_rate, robust_accuracy, summarize_perturbations, targeted_success_rate,
+};
+use inocula_core::model::{Network, predict};
+use inocula_core::place::Placement;
+use inocula_core::report::{
+    Access, AttackReport, BackendSection, DatasetSection, HostSection, ProgramSection,
+};
+use inocula_core::rng::Rng;
+use inocula_core::{DType, Error, ErrorKind, Result, bail, fs};
+use serde::Serialize;
+
+use crate::args::Attack;
+use crate::progress::Bar;
+use crate::{backends, config, output, reporting, runs};
+
+/// What `attack.json` holds.
+#[derive(Serialize)]
+struct Record {
+    created: String,
+    program: ProgramSection,
+    backend: BackendSection,
+    host: HostSection,
+    seed: u64,
+    dataset: DatasetSection,
+    model: String,
+    config: AttackConfig,
+    target: Aim,
+    result: AttackReport,
+}
+
+pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
+    let base = flags.config.as_deref().map(config::read).transpose()?;
+    let attack_config = flags.attack.apply(base)?;
+    let spec_of = config::read::<config::RunConfig>(&flags.run.join("config.toml"));
+    let backend = match &flags.backend {
+        Some(backend) => backend.clone(),
+        None => spec_of.map_or("ndarray".into(), |c| c.backend),
+    };
+    let device = backends::registry().open(&backend)?;
+    let run = runs::read(&flags.run, &device)?;
+    let (train, test) = run.config.datasets()?;
+    if let Aim::Class(class) = flags.target
+        && !(0..test.classes as i64).contains(&class)
+    {
+        bail!(Config, "--target {class}: the model has the classes 0 to {}", test.classes - 1);
+    }
+    let folder = flags.out.clone().unwrap_or_else(|| flags.run.join(folder_name(&attack_config)));
+    runs::prepare(&folder, "attack.json", flags.force)?;
+    let seed = flags.seed.unwrap_or(run.config.seed);
+    let rng = Rng::new(seed).child("attack");
+    let wanted = flags.samples.unwrap_or(test.len()).min(test.len());
+    let mut rows = rng.child("samples").choose(test.len(), wanted);
+    rows.sort_unstable();
+
+    let started = Instant::now();
+    let mut bar = Bar::new(quiet);
+    let (mut done, total) = (0, rows.len());
+    let attack = attack_config.check()?;
+    let place = Placement { dtype: run.network.dtype(), ..Placement::new(&device) };
+    let outcome =
+        perturb_rows(&*attack, &run.network, &test, &rows, flags.target, &place, &rng, &mut |n| {
+            done += n;
+            bar.show(&attack_config.label(), done, total)
+        })?;
+    bar.clear();
+    let seconds = started.elapsed().as_secs_f64();
+    let result =
+        measure(&run.network, &test, &rows, flags.target, &attack_config, &outcome, &place)?;
+    let record = Record {
+        created: reporting::now(),
+        program: reporting::program(),
+        backend: BackendSection::new(&backend, device.info()),
+        host: HostSection::current(),
+        seed,
+        dataset: reporting::dataset(&train, &test),
+        model: run.name,
+        config: attack_config,
+        target: flags.target,
+        result: AttackReport { seconds: Some(seconds), ..result },
+    };
+    write_npz(&folder.join("adversarial.npz"), &test, &rows, &outcome)?;
+    runs::write_json(&folder.join("attack.json"), &record)?;
+    print(&record.result, &record.model);
+    output::line(format!("Written: {}", folder.display()));
+    Ok(())
+}
+
+fn folder_name(config: &AttackConfig) -> String {
+    let threat = config.check().map(|a| a.threat());
+    let budget = threat.map(|t| format!("-{}-{}", t.norm, t.eps)).unwrap_or_default();
+    format!("attack-{}{budget}", config.name())
+}
+
+fn measure(
+    network: &Network,
+    test: &Dataset,
+    rows: &[usize],
+    aim: Aim,
+    config: &AttackConfig,
+    outcome: &Outcome,
+    place: &Placement,
+) -> Result<AttackReport> {
+    let mut clean = Vec::with_capacity(rows.len());
+    let mut targets = Vec::with_capacity(rows.len());
+    for rows in place.portions(rows) {
+        let (x, y) = place.tensors(test, rows)?;
+        clean.extend(predict(network, &x)?);
+        targets.extend(aim.goal(&y, test.classes)?.classes().to_vec::<i64>()?);
+    }
+    let labels: Vec<i64> = rows.iter().map(|&r| test.labels[r]).collect();
+    let seen = &outcome.predictions;
+    let (success_rate, open): (_, Vec<bool>) = match aim {
+        Aim::Untargeted => (
+            attack_success_rate(&labels, &clean, seen)?,
+            clean.iter().zip(&labels).map(|(c, l)| c == l).collect(),
+        ),
+        _ => (
+            targeted_success_rate(&targets, &clean, seen)?,
+            clean.iter().zip(&targets).map(|(c, t)| c != t).collect(),
+        ),
+    };
+    let turned: Vec<bool> =
+        open.iter().zip(&outcome.success).map(|(open, reached)| *open && *reached).collect();
+    let threat = config.check()?.threat();
+    Ok(AttackReport {
+        name: config.label(),
+        access: Access::WhiteBox,
+        norm: threat.norm,
+        epsilon: Some(threat.eps),
+        targeted: aim != Aim::Untargeted,
+        samples: rows.len() as u64,
+        robust_accuracy: robust_accuracy(&labels, &clean, seen)?,
+        success_rate,
+        mean_perturbation: summarize_perturbations(&outcome.distance, &turned)?.map(|s| s.mean),
+        queries: outcome.queries,
+        gradient_calls: outcome.gradient_calls,
+        seconds: None,
+    })
+}
+
+fn print(result: &AttackReport, model: &str) {
+    let percent = |a: Option<f64>| a.map_or("-".into(), |a| format!("{:.2} %", 100.0 * a));
+    let rows = [
+        ("model", model.to_owned()),
+        ("attack", result.label()),
+        ("samples", result.samples.to_string()),
+        ("robust accuracy", percent(Some(result.robust_accuracy))),
+        ("success rate", percent(result.success_rate)),
+        ("mean perturbation", result.mean_perturbation.map_or("-".into(), |m| format!("{m:.4}"))),
+        ("queries", result.queries.to_string()),
+        ("gradients", result.gradient_calls.to_string()),
+        ("seconds", result.seconds.map_or("-".into(), |s| format!("{s:.2}"))),
+    ];
+    for (name, value) in rows {
+        output::line(format!("{name:18} {value}"));
+    }
+}
+
+/// `x` (adversarial), `y` (labels), `row` (place in the test part), `success`.
+fn write_npz(path: &Path, test: &Dataset, rows: &[usize], outcome: &Outcome) -> Result<()> {
+    use ndarray::{Array1, ArrayD, IxDyn};
+    let named =
+        |e: &dyn std::fmt::Display| Error::new(ErrorKind::Data, format!("{}: {e}", path.display()));
+    let adversarial = outcome.adversarial.cast(DType::F32);
+    let shape = IxDyn(&adversarial.shape());
+    let x = ArrayD::from_shape_vec(shape, adversarial.to_vec::<f32>()?).map_err(|e| named(&e))?;
+    let y: Array1<i64> = rows.iter().map(|&r| test.labels[r]).collect();
+    let row: Array1<i64> = rows.iter().map(|&r| r as i64).collect();
+    let success: Array1<bool> = outcome.success.iter().copied().collect();
+    let mut npz = ndarray_npy::NpzWriter::new_compressed(Cursor::new(Vec::new()));
+    npz.add_array("x", &x).map_err(|e| named(&e))?;
+    npz.add_array("y", &y).map_err(|e| named(&e))?;
+    npz.add_array("row", &row).map_err(|e| named(&e))?;
+    npz.add_array("success", &success).map_err(|e| named(&e))?;
+    let file = npz.finish().map_err(|e| named(&e))?;
+    fs::write_bytes(path, file.get_ref())
+}

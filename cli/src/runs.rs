@@ -1,0 +1,120 @@
+//! Run folders: what a training run leaves, complete enough to repeat it.
+//!
+//! `config.toml` the exact configuration, `model.toml` and `model.safetensors` the network,
+//! `metrics.json` the results with seed, backend and versions. `metrics.json` is written last: a
+//! folder that has it is complete.
+
+use std::path::{Path, PathBuf};
+
+use inocula_core::model::Network;
+use inocula_core::nn::{self, ModelSpec};
+use inocula_core::report::{
+    BackendSection, ClassificationReport, DatasetSection, HostSection, ProgramSection,
+    TrainingReport,
+};
+use inocula_core::{DType, Device, Error, ErrorKind, Result, bail, fs};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{self, RunConfig};
+
+/// What a training run measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Metrics {
+    /// When it ended: RFC 3339, UTC.
+    pub(crate) created: String,
+    /// The program that ran.
+    pub(crate) program: ProgramSection,
+    /// The device that it computed on.
+    pub(crate) backend: BackendSection,
+    /// The machine.
+    pub(crate) host: HostSection,
+    /// The seed.
+    pub(crate) seed: u64,
+    /// The data.
+    pub(crate) dataset: DatasetSection,
+    /// How training went.
+    pub(crate) training: TrainingReport,
+    /// Scores on the test part.
+    pub(crate) test: ClassificationReport,
+}
+
+/// A run that was read back.
+pub(crate) struct Run {
+    /// Last part of its path: its name in reports.
+    pub(crate) name: String,
+    /// The configuration.
+    pub(crate) config: RunConfig,
+    /// The network.
+    pub(crate) network: Network,
+    /// What was measured at training.
+    pub(crate) metrics: Metrics,
+}
+
+/// Larger files are refused.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Makes the output folder and checks that it can be written to, before any work is done.
+///
+/// # Errors
+/// It cannot be written, or it holds `marker`, the result of an earlier run, and `force` is off.
+pub(crate) fn prepare(folder: &Path, marker: &str, force: bool) -> Result<()> {
+    fs::create_dir(folder)?;
+    if folder.join(marker).exists() && !force {
+        bail!(
+            Io,
+            "{} holds {marker} of an earlier run; choose another --out or pass --force",
+            folder.display()
+        );
+    }
+    let probe = folder.join(".inocula-probe");
+    fs::write_bytes(&probe, b"")?;
+    std::fs::remove_file(&probe).map_err(|e| Error::io(&probe, "remove", &e))
+}
+
+/// Writes a run.
+pub(crate) fn write(
+    folder: &Path,
+    config: &RunConfig,
+    network: &Network,
+    metrics: &Metrics,
+) -> Result<()> {
+    fs::write_bytes(folder.join("config.toml"), config::to_toml(config)?.as_bytes())?;
+    fs::write_bytes(folder.join("model.toml"), config::to_toml(network.spec())?.as_bytes())?;
+    nn::save_params(&folder.join("model.safetensors"), network.params())?;
+    write_json(&folder.join("metrics.json"), metrics)
+}
+
+/// Writes a value as JSON.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|e| json_error(path, &e))?;
+    text.push('\n');
+    fs::write_bytes(path, text.as_bytes())
+}
+
+fn json_error(path: &Path, err: &serde_json::Error) -> Error {
+    Error::new(ErrorKind::Data, format!("{}: {err}", path.display()))
+}
+
+/// Reads a run folder, its network on `device`.
+pub(crate) fn read(folder: &Path, device: &Device) -> Result<Run> {
+    if !folder.join("metrics.json").is_file() {
+        bail!(
+            NotFound,
+            "{} is not the folder of a finished run (it has no metrics.json); make one with \
+             `inocula train --out {}`",
+            folder.display(),
+            folder.display()
+        );
+    }
+    let config = config::read(&folder.join("config.toml"))?;
+    let spec: ModelSpec = config::read(&folder.join("model.toml"))?;
+    spec.check().map_err(|e| e.context(folder.join("model.toml").display()))?;
+    let weights = folder.join("model.safetensors");
+    let params = nn::load_params(&weights, &spec, device, DType::F32)?;
+    let path = folder.join("metrics.json");
+    let metrics =
+        serde_json::from_slice(&fs::read(&path, MAX_BYTES)?).map_err(|e| json_error(&path, &e))?;
+    let name = folder.canonicalize().unwrap_or_else(|_| PathBuf::from(folder));
+    let name = name.file_name().map_or("model".into(), |n| n.to_string_lossy().into_owned());
+    Ok(Run { name, config, network: Network::new(spec, params, device)?, metrics })
+}
