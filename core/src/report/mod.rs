@@ -9,9 +9,15 @@
 //! are counts. What was not measured is absent (`None` or an empty list), never NaN or 0.
 
 mod base64;
+mod chart;
+mod compare;
+mod format;
+pub mod html;
 mod model;
 mod picture;
+mod png;
 mod run;
+mod svg;
 mod table;
 
 use serde::{Deserialize, Serialize};

@@ -251,6 +251,13 @@ pub struct PerturbationToFool {
     pub fooled_fraction: f64,
 }
 
+impl PerturbationToFool {
+    /// What was measured: `DeepFool L2`. Distances of equal label are compared across models.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.attack, self.norm.symbol())
+    }
+}
+
 /// A membership-inference attack: can training samples be told from others?
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MembershipReport {

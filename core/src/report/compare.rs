@@ -1,0 +1,209 @@
+//! The models of a report next to each other and against the baseline.
+//!
+//! A column exists when at least one model has a value for it. Attacks are matched by name, norm,
+//! budget and access, because accuracies under different budgets do not compare.
+
+use super::format::{self, ABSENT};
+use super::table::{Cell, Column, Delta, Table};
+use super::{ModelReport, Report};
+
+/// A figure that models are compared by.
+struct Figure {
+    heading: String,
+    unit: Unit,
+    /// Which direction is for the better; `None` for a cost that is only stated.
+    better: Option<Better>,
+    value: Box<dyn Fn(&ModelReport) -> Option<f64>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Better {
+    Higher,
+    Lower,
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    Percent,
+    Number,
+    /// Three decimals.
+    Score,
+    Seconds,
+}
+
+impl Report {
+    /// The comparison: a row a model, the baseline first, with differences against it. Differences
+    /// of percentages are in points.
+    pub fn comparison_table(&self) -> Table {
+        let baseline = self.baseline();
+        let figures: Vec<Figure> = (figures(self).into_iter())
+            .filter(|f| self.models.iter().any(|m| f.of(m).is_some()))
+            .collect();
+        let columns = std::iter::once(Column::left("Model"))
+            .chain(figures.iter().map(|f| Column::right(f.heading.clone())))
+            .collect();
+        let rows = (self.models_in_order().into_iter())
+            .map(|model| {
+                let reference = baseline.filter(|b| !std::ptr::eq(*b, model));
+                let cells = figures.iter().map(|f| f.cell(model, reference));
+                std::iter::once(Cell::text(model.name.clone())).chain(cells).collect()
+            })
+            .collect();
+        Table { columns, rows }
+    }
+
+    /// The models, the baseline first.
+    pub fn models_in_order(&self) -> Vec<&ModelReport> {
+        let baseline = self.baseline();
+        let is_baseline = |m: &ModelReport| baseline.is_some_and(|b| std::ptr::eq(b, m));
+        let rest = self.models.iter().filter(|m| !is_baseline(m));
+        baseline.into_iter().chain(rest).collect()
+    }
+
+    /// Up to three lines on robustness, privacy and utility, for [`Report::summary`].
+    ///
+    /// All three speak of one model, the most robust one that is not the baseline: picking the best
+    /// model anew for each line would describe a model that does not exist.
+    pub fn draft_summary(&self) -> Vec<String> {
+        let others = self.models.iter().filter(|m| !m.baseline);
+        let rank = |m: &ModelReport| m.robust_accuracy().unwrap_or(-1.0);
+        let Some(model) = others.max_by(|a, b| rank(a).total_cmp(&rank(b))) else {
+            return self.baseline().map(describe_alone).unwrap_or_default();
+        };
+        let Some(baseline) = self.baseline() else { return describe_alone(model) };
+        let line = |topic: &str, what: &str, of: &dyn Fn(&ModelReport) -> Option<f64>| {
+            let (new, old) = (of(model)?, of(baseline)?);
+            Some(format!(
+                "{topic}: {what} of {} is {}, against {} for {} ({} points).",
+                model.name,
+                format::percent(new),
+                format::percent(old),
+                baseline.name,
+                format::signed((new - old) * 100.0, 1)
+            ))
+        };
+        let advantage = |m: &ModelReport| m.strongest_membership().map(|a| a.advantage);
+        [
+            line("Robustness", "worst-case accuracy under attack", &ModelReport::robust_accuracy),
+            line(
+                "Privacy",
+                "the advantage of membership inference on training samples",
+                &advantage,
+            ),
+            line("Utility", "accuracy on unperturbed samples", &|m| Some(m.clean.accuracy)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn describe_alone(model: &ModelReport) -> Vec<String> {
+    let robust =
+        model.robust_accuracy().map(|v| ("Robustness", "worst-case accuracy under attack", v));
+    let advantage = model.strongest_membership().map(|m| {
+        ("Privacy", "the advantage of membership inference on training samples", m.advantage)
+    });
+    let clean = Some(("Utility", "accuracy on unperturbed samples", model.clean.accuracy));
+    [robust, advantage, clean]
+        .into_iter()
+        .flatten()
+        .map(|(topic, what, value)| {
+            format!("{topic}: {what} of {} is {}.", model.name, format::percent(value))
+        })
+        .collect()
+}
+
+fn figures(report: &Report) -> Vec<Figure> {
+    use Better::{Higher, Lower};
+    use Unit::{Number, Percent, Score, Seconds};
+    let mut all = vec![
+        Figure::new("Clean accuracy", Percent, Some(Higher), |m| Some(m.clean.accuracy)),
+        Figure::new("F1 (macro)", Percent, Some(Higher), |m| Some(m.clean.f1)),
+    ];
+    let attacks = distinct(report, |m| m.attacks.iter().map(|a| a.label()).collect());
+    let several = attacks.len() > 1;
+    all.extend(attacks.into_iter().map(|label| {
+        Figure::new(label.clone(), Percent, Some(Higher), move |m| {
+            m.attacks.iter().find(|a| a.label() == label).map(|a| a.robust_accuracy)
+        })
+    }));
+    if several || report.models.iter().any(|m| m.worst_case_accuracy.is_some()) {
+        let worst = ModelReport::robust_accuracy;
+        all.push(Figure::new("Worst case", Percent, Some(Higher), worst));
+    }
+    let minimal =
+        distinct(report, |m| m.mean_perturbation_to_fool.iter().map(|p| p.label()).collect());
+    all.extend(minimal.into_iter().map(|label| {
+        Figure::new(format!("Mean {label}"), Number, Some(Higher), move |m| {
+            m.mean_perturbation_to_fool.as_ref().filter(|p| p.label() == label).map(|p| p.mean)
+        })
+    }));
+    all.push(Figure::new("Membership advantage", Percent, Some(Lower), |m| {
+        m.strongest_membership().map(|a| a.advantage)
+    }));
+    all.push(Figure::new("Membership AUC", Score, Some(Lower), |m| {
+        m.strongest_membership().map(|a| a.auc)
+    }));
+    all.push(Figure::new("DP epsilon", Number, None, |m| {
+        m.privacy_budget.as_ref().map(|b| b.epsilon)
+    }));
+    all.push(Figure::new("Training", Seconds, None, |m| m.training.as_ref().map(|t| t.seconds)));
+    all
+}
+
+/// All labels of the models, each once, in order of first appearance, the baseline's first.
+fn distinct(report: &Report, of: impl Fn(&ModelReport) -> Vec<String>) -> Vec<String> {
+    let mut labels = Vec::new();
+    for label in report.models_in_order().into_iter().flat_map(of) {
+        if !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
+    labels
+}
+
+impl Figure {
+    fn new(
+        heading: impl Into<String>,
+        unit: Unit,
+        better: Option<Better>,
+        value: impl Fn(&ModelReport) -> Option<f64> + 'static,
+    ) -> Self {
+        Figure { heading: heading.into(), unit, better, value: Box::new(value) }
+    }
+
+    fn of(&self, model: &ModelReport) -> Option<f64> {
+        (self.value)(model).filter(|v| v.is_finite())
+    }
+
+    fn cell(&self, model: &ModelReport, baseline: Option<&ModelReport>) -> Cell {
+        let Some(value) = self.of(model) else { return Cell::text(ABSENT) };
+        let delta = self.better.zip(baseline.and_then(|b| self.of(b)));
+        Cell {
+            text: self.unit.show(value),
+            delta: delta.map(|(better, reference)| self.unit.delta(value - reference, better)),
+        }
+    }
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Unit::Percent => format::percent(value),
+            Unit::Number => format::number(value),
+            Unit::Score => format!("{value:.3}"),
+            Unit::Seconds => format::duration(value),
+        }
+    }
+
+    fn delta(self, difference: f64, better: Better) -> Delta {
+        let text = match self {
+            Unit::Percent => format::signed(difference * 100.0, 1),
+            Unit::Number | Unit::Score | Unit::Seconds => format::signed(difference, 3),
+        };
+        let higher = difference > 0.0;
+        let better = (!format::is_zero(&text)).then_some(higher == (better == Better::Higher));
+        Delta { text, better }
+    }
+}

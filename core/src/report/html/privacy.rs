@@ -1,0 +1,156 @@
+//! Privacy: membership inference and guarantees.
+
+use super::{figure, grid, series, table};
+use crate::report::chart::{Axis, Bar, BarGroup, Line, LineChart, Pen, bars};
+use crate::report::format::{self, ABSENT};
+use crate::report::table::{Cell, Column, Table};
+use crate::report::{MembershipReport, ModelReport, Report};
+
+pub(super) fn body(report: &Report) -> String {
+    let figures: Vec<String> = [roc(report), advantages(report)].into_iter().flatten().collect();
+    let tables = [attacks(report), budgets(report)];
+    format!("{}{}", grid(&figures), tables.into_iter().flatten().collect::<String>())
+}
+
+/// ROC curves of the strongest attack on each model.
+fn roc(report: &Report) -> Option<String> {
+    let strongest = (report.models_in_order().into_iter())
+        .filter_map(|m| Some((m, m.strongest_membership().filter(|a| !a.roc.is_empty())?)));
+    let lines: Vec<Line> = strongest
+        .enumerate()
+        .map(|(at, (model, attack))| Line {
+            name: format!("{} (AUC {:.3})", model.name, attack.auc),
+            pen: Pen { series: series(report, &model.name), dash: at % 4, markers: false },
+            points: attack.roc.iter().map(|p| (p[0], p[1])).collect(),
+        })
+        .collect();
+    if lines.is_empty() {
+        return None;
+    }
+    let legend: Vec<(Pen, String)> = lines.iter().map(|l| (l.pen, l.name.clone())).collect();
+    let names: Vec<&str> = lines.iter().map(|l| l.name.as_str()).collect();
+    let title = "Telling members from others";
+    let drawing = LineChart {
+        title,
+        description: &format!("ROC curves. {}.", names.join(", ")),
+        x: Axis::unit("False-positive rate"),
+        y: Axis::unit("True-positive rate"),
+        lines,
+        at_x: Vec::new(),
+        at_y: Vec::new(),
+        diagonal: true,
+    }
+    .draw();
+    let text = "The strongest membership attack on each model. A private model stays on the \
+                diagonal, which is guessing.";
+    Some(figure(title, text, &legend, &drawing))
+}
+
+fn advantages(report: &Report) -> Option<String> {
+    let groups: Vec<BarGroup> = (report.models_in_order().into_iter())
+        .filter_map(|model| {
+            let attack = model.strongest_membership()?;
+            Some(BarGroup {
+                name: format!("{}, {}", model.name, attack.attack),
+                series: series(report, &model.name),
+                bars: vec![Bar {
+                    kind: "",
+                    value: attack.advantage,
+                    text: format::percent(attack.advantage),
+                    pale: false,
+                }],
+            })
+        })
+        .collect();
+    if groups.is_empty() {
+        return None;
+    }
+    let title = "Membership advantage";
+    let each: Vec<String> =
+        groups.iter().map(|g| format!("{}: {}.", g.name, g.bars[0].text)).collect();
+    let longest = groups.iter().map(|g| g.bars[0].value * 1.2).fold(0.1, f64::max).min(1.0);
+    let text = format!(
+        "The strongest attack on each model; shorter keeps more private. The bars span 0 to {}.",
+        format::percent(longest)
+    );
+    Some(figure(title, &text, &[], &bars(title, &each.join(" "), &groups, longest)))
+}
+
+/// All membership attacks with their figures.
+fn attacks(report: &Report) -> Option<String> {
+    let all: Vec<(&ModelReport, &MembershipReport)> = (report.models_in_order().into_iter())
+        .flat_map(|m| m.membership.iter().map(move |a| (m, a)))
+        .collect();
+    if all.is_empty() {
+        return None;
+    }
+    let mut rates: Vec<f64> =
+        all.iter().flat_map(|(_, a)| a.tpr_at_fpr.iter().map(|t| t.fpr)).collect();
+    rates.sort_by(|a, b| b.total_cmp(a));
+    rates.dedup();
+    let mut columns = vec![
+        Column::left("Model"),
+        Column::left("Attack"),
+        Column::right("AUC"),
+        Column::right("Advantage"),
+        Column::right("Balanced accuracy"),
+    ];
+    columns.extend(
+        rates.iter().map(|r| Column::right(format!("TPR at {}% FPR", format::number(r * 100.0)))),
+    );
+    columns.extend([Column::right("Members"), Column::right("Non-members")]);
+    let rows = all
+        .iter()
+        .map(|(model, attack)| {
+            let mut row = vec![
+                Cell::text(model.name.replace('\n', " ")),
+                Cell::text(attack.attack.clone()),
+                Cell::text(score(attack.auc)),
+                Cell::text(format::percent(attack.advantage)),
+                Cell::text(format::percent(attack.balanced_accuracy)),
+            ];
+            row.extend(rates.iter().map(|rate| {
+                let found = attack.tpr_at_fpr.iter().find(|t| t.fpr == *rate);
+                Cell::text(found.map_or(ABSENT.into(), |t| format::percent(t.tpr)))
+            }));
+            row.extend([attack.members, attack.non_members].map(|n| Cell::text(format::count(n))));
+            row
+        })
+        .collect();
+    let html = table(&Table { columns, rows }, "Membership-inference attacks");
+    Some(format!(
+        "<div class=\"card\">\n{html}<p class=\"note\">A true-positive rate is given only where there \
+         are enough non-members to show the false-positive rate.</p></div>\n"
+    ))
+}
+
+fn score(value: f64) -> String {
+    if value.is_finite() { format!("{value:.3}") } else { ABSENT.into() }
+}
+
+/// Differential-privacy guarantees.
+fn budgets(report: &Report) -> Option<String> {
+    let columns =
+        ["Epsilon", "Delta", "Noise multiplier", "Clipping norm", "Sampling rate", "Steps"];
+    let rows: Vec<Vec<Cell>> = (report.models_in_order().into_iter())
+        .filter_map(|model| {
+            let b = model.privacy_budget.as_ref()?;
+            let numbers =
+                [b.epsilon, b.delta, b.noise_multiplier, b.clipping_norm, b.sampling_rate];
+            let mut row =
+                vec![Cell::text(model.name.replace('\n', " ")), Cell::text(b.accountant.clone())];
+            row.extend(numbers.map(|v| Cell::text(format::number(v))));
+            row.push(Cell::text(format::count(b.steps)));
+            Some(row)
+        })
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let columns = [Column::left("Differential privacy"), Column::left("Accountant")]
+        .into_iter()
+        .chain(columns.map(Column::right))
+        .collect();
+    let html = table(&Table { columns, rows }, "Differential-privacy guarantees");
+    Some(format!("<div class=\"card\">\n{html}</div>\n"))
+}

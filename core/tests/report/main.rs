@@ -1,0 +1,10 @@
+//! The report from the outside: what is written, what can be read back, and what the page holds.
+//!
+//! `INOCULA_REPORT_SAMPLE=<file>` makes the suite write the sample page there, to look at it.
+
+mod edge;
+mod html;
+mod json;
+mod markup;
+mod sample;
+mod tables;

@@ -1,0 +1,55 @@
+//! The comparison and the findings.
+
+use inocula_core::report::Table;
+
+use crate::sample::{BASELINE, PGD, TRADES, report};
+
+fn column(table: &Table, heading: &str) -> usize {
+    table.columns.iter().position(|c| c.heading == heading).unwrap()
+}
+
+#[test]
+fn the_baseline_comes_first_and_differences_know_their_direction() {
+    let mut report = report();
+    report.models.rotate_left(1);
+    let table = report.comparison_table();
+    let names: Vec<&str> = table.rows.iter().map(|r| r[0].text.as_str()).collect();
+    assert_eq!(names, [BASELINE, PGD, TRADES]);
+    assert!(table.rows[0].iter().all(|c| c.delta.is_none()));
+    let delta = |row: usize, heading: &str| {
+        let cell = table.rows[row][column(&table, heading)].clone();
+        (cell.text, cell.delta.map(|d| (d.text, d.better)))
+    };
+    let apgd = delta(1, "APGD L∞ 0.1");
+    assert_eq!(apgd, ("90.3%".into(), Some(("+87.2".into(), Some(true)))));
+    let fool = delta(1, "Mean DeepFool L2");
+    assert_eq!(fool, ("2.87".into(), Some(("+1.460".into(), Some(true)))));
+    // More leakage is worse, less is better.
+    assert_eq!(delta(1, "Membership advantage").1.unwrap().1, Some(false));
+    assert_eq!(delta(2, "Membership advantage").1.unwrap().1, Some(true));
+    // Costs are stated, not judged, and what a model lacks is a dash.
+    assert_eq!(delta(1, "Training"), ("5 min 12 s".into(), None));
+    assert_eq!(delta(0, "DP epsilon"), ("–".into(), None));
+    assert_eq!(delta(2, "DP epsilon"), ("7.93".into(), None));
+}
+
+#[test]
+fn the_terminal_gets_a_table_that_fits() {
+    let table = report().comparison_table();
+    assert!(table.to_text().lines().any(|l| l.chars().count() > 120));
+    let text = table.to_text_within(120);
+    assert!(text.lines().all(|l| l.chars().count() <= 120), "{text}");
+    assert!(text.starts_with("Model"));
+    let line = text.lines().find(|l| l.starts_with("APGD")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, ["APGD", "L∞", "0.1", "3.1%", "90.3%", "(+87.2)", "84.2%", "(+81.1)"]);
+}
+
+#[test]
+fn the_findings_speak_of_one_model() {
+    let summary = report().draft_summary();
+    assert_eq!(summary.len(), 3);
+    assert!(summary.iter().all(|line| line.contains(PGD) && line.contains(BASELINE)));
+    assert!(summary[0].contains("is 89.5%, against 2.3%"), "{}", summary[0]);
+    assert!(summary[0].contains("(+87.2 points)"), "{}", summary[0]);
+}
