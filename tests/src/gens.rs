@@ -17,6 +17,8 @@ pub struct Array {
     pub values: Vec<f64>,
     /// Whether it holds indices (i64) rather than floats.
     pub index: bool,
+    /// Whether it is a condition: a float of which only "not 0" counts.
+    pub condition: bool,
 }
 
 impl Array {
@@ -64,7 +66,7 @@ impl Gen {
             let v = lo + (i as f64 + 0.35) * grid;
             if v.abs() < 1e-3 { v + 3e-3 } else { v }
         });
-        Array { shape: shape.to_vec(), values: values.collect(), index: false }
+        Array { shape: shape.to_vec(), values: values.collect(), index: false, condition: false }
     }
 
     /// Values in (-2, 2).
@@ -75,13 +77,13 @@ impl Gen {
     fn indices(&mut self, shape: &[usize], below: usize) -> Array {
         let n: usize = shape.iter().product();
         let values = (0..n).map(|_| self.0.below(below) as f64).collect();
-        Array { shape: shape.to_vec(), values, index: true }
+        Array { shape: shape.to_vec(), values, index: true, condition: false }
     }
 
     /// A pair of shapes that broadcast.
     fn pair(&mut self) -> (Vec<usize>, Vec<usize>) {
         let full = self.shape(4);
-        let mut thin = |gen_: &mut Gen| {
+        let thin = |gen_: &mut Gen| {
             let drop = gen_.within(0, full.len());
             let rest: Vec<usize> = full[drop..].to_vec();
             rest.into_iter().map(|d| if gen_.0.bernoulli(0.25) { 1 } else { d }).collect::<Vec<_>>()
@@ -171,6 +173,7 @@ impl Gen {
                 let (a, b) = self.pair();
                 let mut cond = self.floats(&a);
                 cond.values.iter_mut().for_each(|v| *v = f64::from(*v > 0.0));
+                cond.condition = true;
                 (Op::Where, vec![cond, self.floats(&b), self.floats(&a)])
             }
             OpCode::Cast => {

@@ -1,1 +1,378 @@
+//! Answers of other systems to fixed questions: the golden vectors that README.md of their folder
+//! describes, with the tolerances it states.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+
+use inocula_core::attack::{Attack, AttackConfig, Draws, Fgsm, Goal, Keep, Norm, Pgd, perturb};
+use inocula_core::data::idx;
+use inocula_core::grad::{grad, grad_graph};
+use inocula_core::loss::cross_entropy;
+use inocula_core::model::{Classifier, Network, predict};
+use inocula_core::nn::{ModelSpec, Preset, load_params};
+use inocula_core::place::Placement;
+use inocula_core::rng::Rng;
+use inocula_core::{DType, Device, Tensor};
+use inocula_tests::files;
+use inocula_tests::harness::{Case, Outcome, ensure, run};
+use inocula_tests::tolerance::deviation;
+use libtest_mimic::Failed;
+use ndarray::ArrayD;
+use ndarray_npy::NpzReader;
+
+fn main() -> ExitCode {
+    let needs: [(&str, fn(&Device, &Path) -> Outcome); 9] = [
+        ("oracles::forward", forward),
+        ("oracles::fgsm_linf", fgsm_linf),
+        ("oracles::fgm_l2", fgm_l2),
+        ("oracles::pgd_linf", pgd_linf),
+        ("oracles::pgd_linf_targeted", pgd_linf_targeted),
+        ("oracles::pgd_l2", pgd_l2),
+        ("oracles::pgd_l1", pgd_l1),
+        ("oracles::per_sample_norms", per_sample_norms),
+        ("oracles::gradient_matching", gradient_matching),
+    ];
+    let mut cases: Vec<Case> = needs
+        .into_iter()
+        .map(|(name, check)| Case::new(name, move |device| with_folder(device, check)))
+        .collect();
+    cases.push(Case::new("published_models::counts", |device| with_folder(device, published)));
+    run(cases)
+}
+
+/// Runs a check on the folder of the vectors, or tells why it is skipped.
+fn with_folder(device: &Device, check: fn(&Device, &Path) -> Outcome) -> Outcome {
+    match files::oracles() {
+        Ok(folder) => check(device, &folder),
+        Err(why) => files::skip(&why),
+    }
+}
+
+/// The arrays of one file.
+struct Vectors {
+    floats: BTreeMap<String, ArrayD<f32>>,
+    labels: BTreeMap<String, ArrayD<i64>>,
+}
+
+impl Vectors {
+    fn read(folder: &Path, name: &str) -> Result<Self, Failed> {
+        let mut npz = NpzReader::new(File::open(folder.join(format!("{name}.npz")))?)?;
+        let (mut floats, mut labels) = (BTreeMap::new(), BTreeMap::new());
+        for key in npz.names()? {
+            let plain = key.trim_end_matches(".npy").to_owned();
+            match npz.by_name::<ndarray::OwnedRepr<f32>, ndarray::IxDyn>(&key) {
+                Ok(array) => drop(floats.insert(plain, array)),
+                Err(_) => drop(labels.insert(plain, npz.by_name(&key)?)),
+            }
+        }
+        Ok(Vectors { floats, labels })
+    }
+
+    fn tensor(&self, device: &Device, key: &str) -> Result<Tensor, Failed> {
+        if let Some(a) = self.floats.get(key) {
+            let values: Vec<f32> = a.iter().copied().collect();
+            return Ok(Tensor::from_slice(device, &values, a.shape())?);
+        }
+        let a = self.labels.get(key).ok_or_else(|| format!("no array {key}"))?;
+        let values: Vec<i64> = a.iter().copied().collect();
+        Ok(Tensor::from_slice(device, &values, a.shape())?)
+    }
+
+    fn values(&self, key: &str) -> Result<Vec<f64>, Failed> {
+        let a = self.floats.get(key).ok_or_else(|| format!("no array {key}"))?;
+        Ok(a.iter().map(|&v| f64::from(v)).collect())
+    }
+}
+
+/// The classifier under test.
+fn classifier(device: &Device, folder: &Path, dtype: DType) -> Result<Network, Failed> {
+    let spec = Preset::find("small-cnn")?.spec(&[1, 28, 28], 10, [0.0, 1.0])?;
+    let params = load_params(&folder.join("cnn.safetensors"), &spec, device, dtype)?;
+    Ok(Network::new(spec, params, device)?)
+}
+
+fn forward(device: &Device, folder: &Path) -> Outcome {
+    let v = Vectors::read(folder, "forward")?;
+    for dtype in [DType::F32, DType::F64] {
+        let model = classifier(device, folder, dtype)?;
+        let (x, y) = (v.tensor(device, "x")?.cast(dtype).tracked(), v.tensor(device, "y")?);
+        let logits = model.logits(&x)?;
+        let loss = cross_entropy(&logits, &y);
+        let g = grad(&loss, &[&x])?.swap_remove(0);
+        for (key, got) in [("logits", &logits), ("loss", &loss), ("input_grad", &g)] {
+            let (got, want) = (got.to_f64_vec()?, v.values(key)?);
+            let off = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            ensure(got.len() == want.len() && off <= 1e-4, || format!("{key} {dtype}: {off:e}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs an attack on the images of `v`.
+fn attack(
+    device: &Device,
+    folder: &Path,
+    v: &Vectors,
+    config: &dyn Attack,
+    goal: Goal,
+) -> Result<(Vec<f64>, Vec<bool>), Failed> {
+    let model = classifier(device, folder, DType::F32)?;
+    let x = v.tensor(device, "x")?;
+    let draws = Draws::new(Rng::new(1), (0..x.dim(0) as u64).collect());
+    let outcome = perturb(config, &model, &x, &goal, &draws)?;
+    Ok((outcome.adversarial.to_f64_vec()?, outcome.success))
+}
+
+fn untargeted(device: &Device, v: &Vectors) -> Result<Goal, Failed> {
+    Ok(Goal::Untargeted(v.tensor(device, "y")?))
+}
+
+/// The share of values that are within 1e-4 of the vector `key`.
+fn share_equal(got: &[f64], v: &Vectors, key: &str) -> Result<f64, Failed> {
+    let want = v.values(key)?;
+    let equal = got.iter().zip(&want).filter(|(a, b)| (*a - *b).abs() <= 1e-4).count();
+    Ok(equal as f64 / want.len() as f64)
+}
+
+/// Which images of the vector `key` reach the goal on the classifier.
+fn reached(
+    device: &Device,
+    folder: &Path,
+    v: &Vectors,
+    key: &str,
+    goal: &Goal,
+) -> Result<Vec<bool>, Failed> {
+    let model = classifier(device, folder, DType::F32)?;
+    let logits = model.logits(&v.tensor(device, key)?)?;
+    Ok(goal.reached(&logits).to_vec::<i64>()?.into_iter().map(|r| r == 1).collect())
+}
+
+fn fgsm_linf(device: &Device, folder: &Path) -> Outcome {
+    let (v, f) = (Vectors::read(folder, "fgsm_linf_eps0.1")?, Vectors::read(folder, "forward")?);
+    let goal = untargeted(device, &v)?;
+    let config = AttackConfig::Fgsm(Fgsm::new(Norm::Linf, 0.1)).check()?;
+    let (got, success) = attack(device, folder, &v, &*config, goal.clone())?;
+    let fooled = reached(device, folder, &v, "torchattacks", &goal)?;
+    ensure(success == fooled, || "another set of images was fooled".into())?;
+    let already = already_wrong(device, folder, &v, &goal)?;
+    let gradient = f.values("input_grad")?;
+    let each = gradient.len() / success.len();
+    for key in ["torchattacks", "foolbox", "art"] {
+        let want = v.values(key)?;
+        for i in (0..want.len()).filter(|i| gradient[*i].abs() > 1e-6 && !already[i / each]) {
+            ensure((got[i] - want[i]).abs() <= 1e-6, || {
+                format!("{key}: value {i} is {} for {}", got[i], want[i])
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Images that are misclassified to begin with: they are left as they are here, while the other
+/// tools perturb them too.
+fn already_wrong(
+    device: &Device,
+    folder: &Path,
+    v: &Vectors,
+    goal: &Goal,
+) -> Result<Vec<bool>, Failed> {
+    reached(device, folder, v, "x", goal)
+}
+
+fn fgm_l2(device: &Device, folder: &Path) -> Outcome {
+    let v = Vectors::read(folder, "fgm_l2_eps1")?;
+    let goal = untargeted(device, &v)?;
+    let config = AttackConfig::Fgsm(Fgsm::new(Norm::L2, 1.0)).check()?;
+    let (got, _) = attack(device, folder, &v, &*config, goal.clone())?;
+    let already = already_wrong(device, folder, &v, &goal)?;
+    for key in ["foolbox", "art"] {
+        let want = v.values(key)?;
+        let each = want.len() / already.len();
+        let pairs = got.iter().zip(&want).enumerate().filter(|(i, _)| !already[i / each]);
+        let off = pairs.map(|(_, (a, b))| (a - b).abs()).fold(0.0, f64::max);
+        ensure(off <= 1e-4, || format!("{key}: {off:e}"))?;
+    }
+    Ok(())
+}
+
+/// The last iterate equals the vector's; the best iterate fools at least as many.
+fn iterated(device: &Device, folder: &Path, v: &Vectors, config: &Pgd, goal: &Goal, key: &str)
+-> Result<(f64, Vec<bool>), Failed> {
+    let classic = AttackConfig::Pgd(config.clone()).check()?;
+    let (mut got, success) = attack(device, folder, v, &*classic, goal.clone())?;
+    let already = already_wrong(device, folder, v, goal)?;
+    let want = v.values(key)?;
+    let each = want.len() / already.len();
+    for i in (0..want.len()).filter(|i| already[i / each]) {
+        got[i] = want[i];
+    }
+    let best = AttackConfig::Pgd(Pgd { keep: Keep::Best, ..config.clone() }).check()?;
+    let (_, stronger) = attack(device, folder, v, &*best, goal.clone())?;
+    let lost = success.iter().zip(&stronger).filter(|(last, best)| **last && !**best).count();
+    ensure(lost == 0, || format!("keeping the best iterate lost {lost} images"))?;
+    Ok((share_equal(&got, v, key)?, success))
+}
+
+fn pgd_linf(device: &Device, folder: &Path) -> Outcome {
+    let v = Vectors::read(folder, "pgd_linf_eps0.1_step0.01_40")?;
+    let goal = untargeted(device, &v)?;
+    for key in ["torchattacks", "foolbox", "art"] {
+        let config = Pgd::classic(Norm::Linf, 0.1, 0.01, 40);
+        let (share, success) = iterated(device, folder, &v, &config, &goal, key)?;
+        ensure(share >= 0.999, || format!("{key}: {share} of the values are equal"))?;
+        ensure(success == reached(device, folder, &v, key, &goal)?, || "fooled set".into())?;
+    }
+    Ok(())
+}
+
+fn pgd_linf_targeted(device: &Device, folder: &Path) -> Outcome {
+    let v = Vectors::read(folder, "pgd_linf_targeted_eps0.15_step0.01_40")?;
+    let goal = Goal::Targeted(v.tensor(device, "target")?);
+    let config = Pgd::classic(Norm::Linf, 0.15, 0.01, 40);
+    let (share, success) = iterated(device, folder, &v, &config, &goal, "art")?;
+    ensure(share >= 0.999, || format!("{share} of the values are equal"))?;
+    ensure(success == reached(device, folder, &v, "art", &goal)?, || "fooled set".into())
+}
+
+fn robust_accuracy(success: &[bool]) -> f64 {
+    success.iter().filter(|s| !**s).count() as f64 / success.len() as f64
+}
+
+fn pgd_l2(device: &Device, folder: &Path) -> Outcome {
+    let v = Vectors::read(folder, "pgd_l2_eps1.5_step0.1_40")?;
+    let goal = untargeted(device, &v)?;
+    let config = Pgd::classic(Norm::L2, 1.5, 0.1, 40);
+    let (_, success) = iterated(device, folder, &v, &config, &goal, "torchattacks")?;
+    let accuracy = robust_accuracy(&success);
+    ensure((accuracy - 0.344).abs() <= 5e-4, || format!("robust accuracy {accuracy}"))
+}
+
+fn pgd_l1(device: &Device, folder: &Path) -> Outcome {
+    let v = Vectors::read(folder, "pgd_l1_eps10_step1_40")?;
+    let goal = untargeted(device, &v)?;
+    let dense = AttackConfig::Pgd(Pgd::classic(Norm::L1, 10.0, 1.0, 40)).check()?;
+    let (_, success) = attack(device, folder, &v, &*dense, goal.clone())?;
+    let dense = robust_accuracy(&success);
+    ensure(dense <= 0.8125, || format!("dense steps: robust accuracy {dense}"))?;
+    let sparse = Pgd { random_start: false, step: Some(1.0), ..Pgd::new(Norm::L1, 10.0) };
+    let (_, success) =
+        attack(device, folder, &v, &*AttackConfig::Pgd(sparse).check()?, goal)?;
+    let sparse = robust_accuracy(&success);
+    ensure(sparse < dense, || format!("sparse steps leave {sparse}, dense ones {dense}"))
+}
+
+/// Per-sample gradients by batches of one, which is their definition.
+fn per_sample_norms(device: &Device, folder: &Path) -> Outcome {
+    let v = Vectors::read(folder, "per_sample_grad")?;
+    let model = classifier(device, folder, DType::F32)?;
+    let (x, y) = (v.tensor(device, "x")?, v.tensor(device, "y")?);
+    let want = v.values("norm")?;
+    let mut got = Vec::new();
+    for i in 0..want.len() {
+        let params = model.params().tracked();
+        let mut eval = inocula_core::nn::Mode::Eval;
+        let logits = model.forward(&params, &x.narrow(0, i, 1), &mut eval)?;
+        let loss = cross_entropy(&logits, &y.narrow(0, i, 1));
+        let grads = params.with_values(grad(&loss, &params.values())?)?;
+        got.push(grads.norm()?);
+    }
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        let off = (got - want).abs() / want;
+        ensure(off <= 1e-4, || format!("sample {i}: norm {got} for {want}"))?;
+    }
+    Ok(())
+}
+
+/// Gradients of a function of gradients: second order through the whole network.
+fn gradient_matching(device: &Device, folder: &Path) -> Outcome {
+    let v = Vectors::read(folder, "gradient_matching")?;
+    for dtype in [DType::F32, DType::F64] {
+        let model = classifier(device, folder, dtype)?;
+        let y = v.tensor(device, "y")?;
+        let gradients = |x: &Tensor, further: bool| -> Result<Vec<Tensor>, Failed> {
+            let params = model.params().tracked();
+            let logits = model.forward(&params, x, &mut inocula_core::nn::Mode::Eval)?;
+            let loss = cross_entropy(&logits, &y).mean_all();
+            let by = if further { grad_graph } else { grad };
+            Ok(by(&loss, &params.values())?)
+        };
+        let target = gradients(&v.tensor(device, "x")?.cast(dtype), false)?;
+        let dummy = v.tensor(device, "dummy")?.cast(dtype).tracked();
+        let found = gradients(&dummy, true)?;
+        let sum = |terms: Vec<Tensor>| terms.into_iter().reduce(|a, b| a + b);
+        let pairs = || target.iter().zip(&found);
+        let l2 = sum(pairs().map(|(a, b)| (b - a).square().sum_all()).collect());
+        let dot = sum(pairs().map(|(a, b)| (a * b).sum_all()).collect());
+        let aa = sum(target.iter().map(|a| a.square().sum_all()).collect());
+        let bb = sum(found.iter().map(|b| b.square().sum_all()).collect());
+        let (Some(l2), Some(dot), Some(aa), Some(bb)) = (l2, dot, aa, bb) else {
+            return Err("the network has no parameters".into());
+        };
+        let cosine = (dot / (aa.sqrt() * bb.sqrt())).affine(-1.0, 1.0);
+        let objective = cosine + total_variation(&dummy) * 0.01;
+        let rows = [("cosine_tv", objective), ("l2", l2)];
+        for (name, value) in rows {
+            let g = grad(&value, &[&dummy])?.swap_remove(0).to_f64_vec()?;
+            let want = v.values(&format!("{name}_grad"))?;
+            let scale = want.iter().fold(0.0f64, |m, w| m.max(w.abs()));
+            let off = g.iter().zip(&want).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max);
+            ensure(off <= 1e-3, || format!("{name} gradient in {dtype}: {off:e}"))?;
+            let off = deviation(&[value.item()?], &v.values(&format!("{name}_value"))?);
+            ensure(off <= 1e-3, || format!("{name} value in {dtype}: {off:e}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Mean absolute difference of vertical neighbours plus that of horizontal ones.
+fn total_variation(x: &Tensor) -> Tensor {
+    let [h, w] = [x.dim(2), x.dim(3)];
+    let down = x.narrow(2, 1, h - 1) - x.narrow(2, 0, h - 1);
+    let right = x.narrow(3, 1, w - 1) - x.narrow(3, 0, w - 1);
+    down.abs().mean_all() + right.abs().mean_all()
+}
+
+/// Published networks on the MNIST test set: correct predictions, clean and under FGSM.
+fn published(device: &Device, folder: &Path) -> Outcome {
+    let mnist = match files::mnist() {
+        Ok(mnist) => mnist,
+        Err(why) => return files::skip(&why),
+    };
+    let (_, test) = idx::mnist(&mnist)?;
+    let models = [
+        ("trades_smallcnn", "trades-small-cnn", 0.3, 9948, 9786),
+        ("wong_eps0.1", "wong-small", 0.1, 9820, 9610),
+    ];
+    for (file, preset, eps, clean, attacked) in models {
+        let model = published_model(device, folder, file, preset)?;
+        let place = Placement { batch: 500, ..Placement::new(device) };
+        let config = AttackConfig::Fgsm(Fgsm::new(Norm::Linf, eps)).check()?;
+        let (mut right, mut held) = (0i64, 0i64);
+        let all: Vec<usize> = (0..test.len()).collect();
+        for rows in place.portions(&all) {
+            let (x, y) = place.tensors(&test, rows)?;
+            let seen = predict(&model, &x)?;
+            right += rows.iter().zip(&seen).filter(|(r, c)| test.labels[**r] == **c).count() as i64;
+            let draws = Draws::new(Rng::new(1), rows.iter().map(|&r| r as u64).collect());
+            let outcome = perturb(&*config, &model, &x, &Goal::Untargeted(y), &draws)?;
+            held += outcome.success.iter().filter(|s| !**s).count() as i64;
+        }
+        ensure((right - clean).abs() <= 3, || format!("{file}: {right} right, not {clean}"))?;
+        ensure((held - attacked).abs() <= 3, || format!("{file}: {held} held, not {attacked}"))?;
+    }
+    Ok(())
+}
+
+fn published_model(
+    device: &Device,
+    folder: &Path,
+    file: &str,
+    preset: &str,
+) -> Result<Network, Failed> {
+    let spec: ModelSpec = Preset::find(preset)?.spec(&[1, 28, 28], 10, [0.0, 1.0])?;
+    let path = folder.join("models").join(format!("{file}.safetensors"));
+    let params = load_params(&path, &spec, device, DType::F32)?;
+    Ok(Network::new(spec, params, device)?)
+}

@@ -1,1 +1,2 @@
-
+//! Training.
+fn main() {}

@@ -72,7 +72,12 @@ pub fn second_order(
     };
     directional(xs, dirs, &value, |vars| {
         let refs: Vec<&Tensor> = vars.iter().collect();
-        grad(&inner(vars)?, &refs)
+        let value = inner(vars)?;
+        if !value.is_tracked() {
+            // The gradient is constant: its derivative is zero.
+            return Ok(vars.iter().map(|x| x.fill(0.0)).collect());
+        }
+        grad(&value, &refs)
     })
 }
 
