@@ -141,7 +141,10 @@ fn parse(config: &CsvConfig, bytes: &[u8]) -> Result<Dataset> {
     let width = head[0].len();
     let label = label_column(config, &head[0], header)?;
     if width < 2 {
-        bail!(Data, "one column only; supply at least one feature and the label, separated by commas");
+        bail!(
+            Data,
+            "one column only; supply at least one feature and the label, separated by commas"
+        );
     }
     let mut columns = Columns::new(width, label);
     if config.categorical {
@@ -178,7 +181,11 @@ fn parse(config: &CsvConfig, bytes: &[u8]) -> Result<Dataset> {
 
 fn reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
     // Lines of unequal length pass here and are refused below with a message of our own.
-    csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(bytes)
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(bytes)
 }
 
 /// The first two records, or the only one.
@@ -252,7 +259,11 @@ fn each_row(
         }
         let line = row.position().map_or(0, csv::Position::line);
         if row.len() != width {
-            bail!(Data, "line {line} has {} columns where line 1 has {width}; mend the line", row.len());
+            bail!(
+                Data,
+                "line {line} has {} columns where line 1 has {width}; mend the line",
+                row.len()
+            );
         }
         if let Some(column) = row.iter().position(str::is_empty) {
             return Err(at(line, column, "the field is empty; fill it or remove the line"));

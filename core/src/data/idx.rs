@@ -133,9 +133,8 @@ fn is_mnist(test: &Dataset) -> bool {
 /// The file of `folder` that holds `content`, in whichever spelling it is there.
 fn find(folder: &Path, prefix: &str, content: Content) -> Result<PathBuf> {
     let (name, axes) = (content.name(), content.axes());
-    let spelled = |joint: &str, end: &str| {
-        folder.join(format!("{prefix}-{name}{joint}idx{axes}-ubyte{end}"))
-    };
+    let spelled =
+        |joint: &str, end: &str| folder.join(format!("{prefix}-{name}{joint}idx{axes}-ubyte{end}"));
     let candidates = [spelled("-", ""), spelled("-", ".gz"), spelled(".", ""), spelled(".", ".gz")];
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         Error::new(

@@ -91,7 +91,9 @@ impl Columns {
 fn number(field: &str, categorical: bool) -> Result<f32, String> {
     match field.parse::<f32>() {
         Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err(format!("'{field}' is not a finite 32-bit number; mend it or remove the line")),
+        Ok(_) => {
+            Err(format!("'{field}' is not a finite 32-bit number; mend it or remove the line"))
+        }
         Err(_) if categorical => Err(format!("'{field}' is not a number; mend it")),
         Err(_) => Err(format!(
             "'{field}' is not a number; mend it, or set categorical to true if the column is text"

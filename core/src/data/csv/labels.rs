@@ -19,7 +19,11 @@ impl Labels {
     /// Adds the label of the next sample.
     pub(super) fn push(&mut self, line: u64, column: usize, text: &str) -> Result<()> {
         if text.parse::<f64>().is_ok_and(|value| !value.is_finite()) {
-            return Err(at(line, column, format!("'{text}' is no label; mend it or remove the line")));
+            return Err(at(
+                line,
+                column,
+                format!("'{text}' is no label; mend it or remove the line"),
+            ));
         }
         let next = self.numbers.len();
         let number = match self.numbers.get(text) {
@@ -44,7 +48,12 @@ impl Labels {
     pub(super) fn finish(self) -> Result<(Vec<i64>, Vec<String>)> {
         let mut names: Vec<(String, usize)> = self.numbers.into_iter().collect();
         if names.len() < 2 {
-            bail!(Data, "{} classes among {} samples; supply samples of at least two", names.len(), self.each.len());
+            bail!(
+                Data,
+                "{} classes among {} samples; supply samples of at least two",
+                names.len(),
+                self.each.len()
+            );
         }
         let values: Option<Vec<f64>> = names.iter().map(|(name, _)| name.parse().ok()).collect();
         if values.is_some() {
