@@ -45,7 +45,10 @@ impl Dataset {
         let Dataset { name, shape, labels, features, .. } = self;
         let each = shape.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
         let Some(each) = each.filter(|&each| each > 0) else {
-            bail!(Data, "{name}: a sample of shape {shape:?} has no values or too many; mend the shape");
+            bail!(
+                Data,
+                "{name}: a sample of shape {shape:?} has no values or too many; mend the shape"
+            );
         };
         if each.checked_mul(labels.len()) != Some(features.len()) {
             bail!(
@@ -83,7 +86,10 @@ impl Dataset {
     fn check_values(&self, each: usize) -> Result<()> {
         let Dataset { name, features, shape, bounds: (lo, hi), .. } = self;
         if !(lo.is_finite() && hi.is_finite() && lo <= hi) {
-            bail!(Data, "{name}: bounds [{lo}, {hi}] are no range; set two finite ascending numbers");
+            bail!(
+                Data,
+                "{name}: bounds [{lo}, {hi}] are no range; set two finite ascending numbers"
+            );
         }
         // NaN is within no range, so one comparison serves both checks.
         let Some(at) = features.iter().position(|v| !(lo..=hi).contains(&v)) else {

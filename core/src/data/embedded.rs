@@ -68,6 +68,8 @@ fn number(field: &[u8]) -> Option<u8> {
 fn damaged(why: &str) -> Error {
     Error::new(
         ErrorKind::Data,
-        format!("the digits built into this program are damaged ({why}); build it again from a clean copy"),
+        format!(
+            "the digits built into this program are damaged ({why}); build it again from a clean copy"
+        ),
     )
 }

@@ -40,5 +40,7 @@ fn stem(path: &std::path::Path) -> String {
 
 /// `[0, 1]` where the values lie in it, else the range that they span.
 fn observed_bounds(values: &[f32]) -> (f32, f32) {
-    values.iter().fold((0.0, 1.0), |(lo, hi), &v| (v.min(lo), v.max(hi)))
+    let finite = values.iter().copied().filter(|v| v.is_finite());
+    let (lo, hi) = finite.fold((f32::MAX, f32::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    if lo >= 0.0 && hi <= 1.0 { (0.0, 1.0) } else { (lo, hi) }
 }
