@@ -1,0 +1,244 @@
+//! Matrix products: on one thread through `matrixmultiply`, and split over threads.
+//!
+//! Splits are over rows or columns of the result, never over the inner size, so every element is
+//! the same sum in the same order whatever the number of threads. A product with one row or column
+//! skips the packing of the general kernel, which would cost as much as the product itself.
+
+use inocula_core::{Arg, Result, Shape};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, Slice};
+
+use crate::buf::{Array, Buf, Ctx, exclusive, operand};
+use crate::elem::{Elem, Float};
+use crate::layout::Layout;
+use crate::movement;
+use crate::workers::GRAIN;
+
+/// Multiply-adds that take as long as one cheap elementwise operation.
+const PER_ELEMENT: usize = 8;
+
+/// A multiple of the kernel's tile: parts of a result begin at such rows or columns.
+const TILE: usize = 16;
+
+/// `rows` by `columns` elements of `data`, neighbours `steps` apart.
+pub(crate) fn matrix<T>(
+    data: &[T],
+    [rows, columns]: [usize; 2],
+    steps: [usize; 2],
+) -> ArrayView2<'_, T> {
+    #[allow(clippy::expect_used)] // steps come from layouts, which stay within their storage
+    ArrayView2::from_shape((rows, columns).strides((steps[0], steps[1])), data)
+        .expect("matrix outside of its storage")
+}
+
+/// A dense row-major matrix to write.
+pub(crate) fn matrix_mut<T>(data: &mut [T], size: [usize; 2]) -> ArrayViewMut2<'_, T> {
+    #[allow(clippy::expect_used)] // callers pass a slice of exactly this many elements
+    ArrayViewMut2::from_shape(size, data).expect("matrix of another size")
+}
+
+/// `c = a b`, or `c += a b`, on this thread.
+pub(crate) fn gemm<T: Float>(
+    a: &ArrayView2<'_, T>,
+    b: &ArrayView2<'_, T>,
+    c: &mut ArrayViewMut2<'_, T>,
+    accumulate: bool,
+) {
+    let (rows, columns) = c.dim();
+    if rows == 1
+        && let (Some(x), Some(y)) = (a.as_slice(), c.as_slice_mut())
+    {
+        row_times_matrix(x, b, y, accumulate);
+    } else if columns == 1
+        && let (Some(x), Some(y)) = (b.t().as_slice(), c.as_slice_mut())
+    {
+        row_times_matrix(x, &a.t(), y, accumulate);
+    } else {
+        let keep = if accumulate { T::ONE } else { T::ZERO };
+        general_mat_mul(T::ONE, a, b, keep, c);
+    }
+}
+
+/// `y = x b`, or `y += x b`.
+fn row_times_matrix<T: Float>(x: &[T], b: &ArrayView2<'_, T>, y: &mut [T], accumulate: bool) {
+    if !accumulate {
+        y.fill(T::ZERO);
+    }
+    if x.is_empty() {
+        return;
+    }
+    if b.strides()[0] == 1 {
+        for (y, column) in y.iter_mut().zip(b.columns()) {
+            match column.as_slice() {
+                Some(column) => *y = *y + dot(x, column),
+                None => *y = column.iter().zip(x).fold(*y, |s, (&b, &x)| s + x * b),
+            }
+        }
+        return;
+    }
+    for (&x, row) in x.iter().zip(b.rows()) {
+        match row.as_slice() {
+            Some(row) => y.iter_mut().zip(row).for_each(|(y, &b)| *y = *y + x * b),
+            None => y.iter_mut().zip(row).for_each(|(y, &b)| *y = *y + x * b),
+        }
+    }
+}
+
+/// The inner product, in as many partial sums as fill the vector registers.
+fn dot<T: Float>(x: &[T], y: &[T]) -> T {
+    const LANES: usize = 16;
+    let mut lanes = [T::ZERO; LANES];
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let rest = xs.remainder().iter().zip(ys.remainder());
+    let rest = rest.fold(T::ZERO, |s, (&x, &y)| s + x * y);
+    for (x, y) in xs.zip(ys) {
+        for lane in 0..LANES {
+            lanes[lane] = lanes[lane] + x[lane] * y[lane];
+        }
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] = lanes[lane] + lanes[lane + width];
+        }
+        width /= 2;
+    }
+    lanes[0] + rest
+}
+
+/// `c = a b`, or `c += a b`, on all threads.
+pub(crate) fn parallel_gemm<T: Float>(
+    ctx: &Ctx,
+    a: &ArrayView2<'_, T>,
+    b: &ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    accumulate: bool,
+) {
+    let (rows, columns) = c.dim();
+    let work = work(rows, a.ncols(), columns);
+    if !ctx.workers.worth(work) {
+        return gemm(a, b, &mut c, accumulate);
+    }
+    let axis = Axis(usize::from(columns > rows));
+    let part = rows.max(columns).div_ceil(ctx.workers.threads()).next_multiple_of(TILE);
+    let parts = c.axis_chunks_iter_mut(axis, part).enumerate();
+    ctx.workers.each(work, parts, |(i, mut c)| {
+        let range = Slice::from(i * part..i * part + c.len_of(axis));
+        if axis == Axis(0) {
+            gemm(&a.slice_axis(axis, range), b, &mut c, accumulate);
+        } else {
+            gemm(a, &b.slice_axis(axis, range), &mut c, accumulate);
+        }
+    });
+}
+
+/// Time of a product, in cheap elementwise operations.
+pub(crate) fn work(rows: usize, inner: usize, columns: usize) -> usize {
+    rows.saturating_mul(inner).saturating_mul(columns) / PER_ELEMENT
+}
+
+/// The matrices in the last two axes of an array, with as many axes of batch before them.
+struct Stack<'a, T: Elem> {
+    data: &'a [T],
+    layout: Layout,
+}
+
+impl<'a, T: Elem> Stack<'a, T> {
+    /// The matrices of `x`, transposed if asked.
+    fn new(data: &'a [T], layout: &Layout, transpose: bool) -> Self {
+        let rank = layout.shape.rank();
+        let mut layout = *layout;
+        if transpose {
+            let (rows, columns) = (layout.shape[rank - 2], layout.shape[rank - 1]);
+            layout.shape = layout.shape.with(rank - 2, columns).with(rank - 1, rows);
+            layout.strides.swap(rank - 2, rank - 1);
+        }
+        Stack { data, layout }
+    }
+
+    fn get(&self, batch: usize) -> ArrayView2<'a, T> {
+        let (shape, strides) = (self.layout.shape, &self.layout.strides);
+        let rank = shape.rank();
+        let mut at = self.layout.offset;
+        let mut rest = batch;
+        for axis in (0..rank - 2).rev() {
+            at = at.wrapping_add_signed((rest % shape[axis]) as isize * strides[axis]);
+            rest /= shape[axis];
+        }
+        let steps = [strides[rank - 2] as usize, strides[rank - 1] as usize];
+        matrix(&self.data[at..], [shape[rank - 2], shape[rank - 1]], steps)
+    }
+}
+
+/// The array itself, or a dense copy if the matrix kernel cannot walk its last two axes.
+fn walkable<T: Elem>(ctx: &Ctx, x: &Array<T>) -> Array<T> {
+    let rank = x.shape().rank();
+    if x.layout().strides[rank - 2..rank].iter().all(|&s| s >= 0) {
+        return x.view(*x.layout());
+    }
+    ctx.make(x.shape(), |out| movement::copy(ctx, x, out))
+}
+
+/// Matrix product of the last two axes.
+pub(crate) fn matmul<T: Float>(
+    ctx: &Ctx,
+    trans: [bool; 2],
+    args: &[Arg<'_, Buf>],
+    shape: Shape,
+) -> Result<Buf> {
+    let product = product::<T>(ctx, trans, operand(args, 0)?, operand(args, 1)?, shape);
+    Ok(T::into_buf(product))
+}
+
+fn product<T: Float>(
+    ctx: &Ctx,
+    [trans_a, trans_b]: [bool; 2],
+    a: &Array<T>,
+    b: &Array<T>,
+    shape: Shape,
+) -> Array<T> {
+    let (a, b) = (walkable(ctx, a), walkable(ctx, b));
+    ctx.make(shape, |out| {
+        let a = Stack::new(a.storage(), a.layout(), trans_a);
+        let b = Stack::new(b.storage(), b.layout(), trans_b);
+        let rank = shape.rank();
+        let [rows, columns] = [shape[rank - 2], shape[rank - 1]];
+        let inner = a.layout.shape[rank - 1];
+        if inner == 0 {
+            return out.fill(T::ZERO);
+        }
+        let batch = out.len() / (rows * columns);
+        if batch == 1 {
+            let c = matrix_mut(out, [rows, columns]);
+            return parallel_gemm(ctx, &a.get(0), &b.get(0), c, false);
+        }
+        let total = work(rows * batch, inner, columns);
+        ctx.workers.each(total, out.chunks_mut(rows * columns).enumerate(), |(i, c)| {
+            gemm(&a.get(i), &b.get(i), &mut matrix_mut(c, [rows, columns]), false);
+        });
+    })
+}
+
+/// `x w^T + b`, and its ReLU if asked.
+pub(crate) fn linear<T: Float>(
+    ctx: &Ctx,
+    relu: bool,
+    args: &[Arg<'_, Buf>],
+    shape: Shape,
+) -> Result<Buf> {
+    let bias = ctx.dense(operand::<T>(args, 2)?);
+    let (x, w) = (operand::<T>(args, 0)?, operand::<T>(args, 1)?);
+    let mut product = product(ctx, [false, true], x, w, shape);
+    let out = exclusive(&mut product)?;
+    if !out.is_empty() {
+        let rows = (GRAIN / bias.len()).max(1);
+        ctx.workers.each(out.len(), out.chunks_mut(rows * bias.len()), |out| {
+            for row in out.chunks_exact_mut(bias.len()) {
+                for (o, &b) in row.iter_mut().zip(&*bias) {
+                    *o = if relu { (*o + b).larger(T::ZERO) } else { *o + b };
+                }
+            }
+        });
+    }
+    Ok(T::into_buf(product))
+}

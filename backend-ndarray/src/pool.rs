@@ -1,0 +1,164 @@
+//! Recycled storage.
+//!
+//! A training step asks for the same sizes again and again. Returned vectors are kept on shelves by
+//! size class and handed out with whatever they held: fresh pages from the system cost more than
+//! the arithmetic of a large elementwise operation. Small arrays go to the allocator, which is as
+//! fast as a lock.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::elem::Elem;
+
+/// Arrays below this many elements are not recycled.
+const SMALLEST: usize = 1024;
+
+/// A shelf that would hold more than this many bytes is emptied: the workload has changed.
+const LIMIT_BYTES: usize = 1 << 30;
+
+/// The shelves of a device, one per element type.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) f32: Shelf<f32>,
+    pub(crate) f64: Shelf<f64>,
+    pub(crate) i64: Shelf<i64>,
+}
+
+/// Vectors that nobody uses, by size class.
+pub(crate) struct Shelf<T>(Mutex<Free<T>>);
+
+struct Free<T> {
+    vecs: HashMap<usize, Vec<Vec<T>>>,
+    bytes: usize,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Shelf(Mutex::new(Free { vecs: HashMap::new(), bytes: 0 }))
+    }
+}
+
+impl<T> Shelf<T> {
+    fn take(&self, class: usize) -> Option<Vec<T>> {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let vec = free.vecs.get_mut(&class)?.pop()?;
+        free.bytes -= class * size_of::<T>();
+        Some(vec)
+    }
+
+    fn put(&self, vec: Vec<T>) {
+        let bytes = vec.len() * size_of::<T>();
+        if bytes > LIMIT_BYTES {
+            return;
+        }
+        let mut evicted = HashMap::new();
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.bytes + bytes > LIMIT_BYTES {
+            evicted = mem::take(&mut free.vecs);
+            free.bytes = 0;
+        }
+        free.bytes += bytes;
+        free.vecs.entry(vec.len()).or_default().push(vec);
+        drop(free);
+        drop(evicted);
+    }
+}
+
+/// The length of the vector that holds `n` elements: at most a quarter more, in few steps, so that
+/// a last smaller batch finds the storage of a full one of nearly its size.
+fn class(n: usize) -> usize {
+    let step = 1 << (n.ilog2() - 2);
+    n.next_multiple_of(step)
+}
+
+/// Storage of an array. Returns to its shelf when dropped.
+pub(crate) struct Store<T: Elem> {
+    data: Vec<T>,
+    home: Option<Arc<Memory>>,
+}
+
+impl<T: Elem> Store<T> {
+    /// Room for at least `n` elements, whose values are unspecified.
+    pub(crate) fn take(memory: &Arc<Memory>, n: usize) -> Self {
+        if n < SMALLEST {
+            return Store { data: poisoned(vec![T::ZERO; n]), home: None };
+        }
+        let class = class(n);
+        let data = T::shelf(memory).take(class).unwrap_or_else(|| vec![T::ZERO; class]);
+        Store { data: poisoned(data), home: Some(Arc::clone(memory)) }
+    }
+
+    /// All elements, of which there may be more than were asked for.
+    pub(crate) fn data(&self) -> &[T] {
+        &self.data
+    }
+
+    /// As [`Store::data`], for writing.
+    pub(crate) fn data_mut(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+}
+
+impl<T: Elem> Drop for Store<T> {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take() {
+            T::shelf(&home).put(mem::take(&mut self.data));
+        }
+    }
+}
+
+/// In tests storage comes full of a value that a kernel which reads before it writes cannot hide.
+fn poisoned<T: Elem>(mut data: Vec<T>) -> Vec<T> {
+    if cfg!(test) {
+        data.fill(T::from_f64(f64::NAN).plus(T::from_i64(0x7ead_beef)));
+    }
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held<T>(shelf: &Shelf<T>) -> usize {
+        shelf.0.lock().unwrap().bytes
+    }
+
+    #[test]
+    fn storage_is_used_again() {
+        let memory = Arc::new(Memory::default());
+        let first = Store::<f32>::take(&memory, 5000);
+        let place = first.data().as_ptr();
+        drop(first);
+        assert_eq!(held(&memory.f32), class(5000) * 4);
+        let second = Store::<f32>::take(&memory, 4990);
+        assert_eq!(second.data().as_ptr(), place);
+        assert_eq!(held(&memory.f32), 0);
+        assert_ne!(Store::<f32>::take(&memory, 5000).data().as_ptr(), place);
+    }
+
+    #[test]
+    fn small_arrays_are_not_kept() {
+        let memory = Arc::new(Memory::default());
+        drop(Store::<i64>::take(&memory, SMALLEST - 1));
+        assert_eq!(held(&memory.i64), 0);
+        assert_eq!(Store::<f64>::take(&memory, 0).data().len(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let shelf = Shelf::<f64>::default();
+        for _ in 0..5 {
+            shelf.put(Vec::from_iter(std::iter::repeat_n(0.0, LIMIT_BYTES / 32)));
+        }
+        assert_eq!(held(&shelf), LIMIT_BYTES / 4);
+    }
+
+    #[test]
+    fn size_classes_waste_at_most_a_quarter() {
+        for n in [1024, 1025, 5000, 1 << 20, (1 << 20) + 1, 1_000_003] {
+            let class = class(n);
+            assert!(class >= n && class <= n + n / 4 && super::class(class) == class);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Max-pooling, its positions and its gradient.
+//!
+//! A window sees only what lies within the image, so padding cannot win, whatever the values.
+
+use inocula_core::op::Window;
+use inocula_core::{Arg, Result, Shape};
+
+use crate::buf::{Buf, Ctx, operand};
+use crate::elem::{Elem, Float};
+
+/// Time to search one window, in cheap elementwise operations.
+const PER_WINDOW: usize = 8;
+
+/// The part of a window within the image along one axis: first coordinate and number of taps.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    first: usize,
+    taps: usize,
+}
+
+/// Windows over one plane.
+struct Planes {
+    /// `[H, W]`.
+    input: [usize; 2],
+    /// The windows of each axis.
+    reach: [Vec<Reach>; 2],
+    dilation: [usize; 2],
+}
+
+impl Planes {
+    fn new(window: &Window, x: Shape, out: Shape) -> Self {
+        let axis = |axis: usize| {
+            (0..out[2 + axis]).map(|at| reach(window, axis, at, x[2 + axis])).collect()
+        };
+        Planes { input: [x[2], x[3]], reach: [axis(0), axis(1)], dilation: window.dilation }
+    }
+
+    fn input_size(&self) -> usize {
+        self.input[0] * self.input[1]
+    }
+
+    fn output_size(&self) -> usize {
+        self.reach[0].len() * self.reach[1].len()
+    }
+
+    /// Calls `body` for every window, in order, with what it reaches down and right.
+    fn each(&self, mut body: impl FnMut(Reach, Reach)) {
+        for &down in &self.reach[0] {
+            for &right in &self.reach[1] {
+                body(down, right);
+            }
+        }
+    }
+
+    /// The largest value of a window; minus infinity if the window is all padding.
+    fn largest<T: Float>(&self, plane: &[T], down: Reach, right: Reach) -> T {
+        let mut best = T::from_f64(f64::NEG_INFINITY);
+        if right.taps == 0 {
+            return best;
+        }
+        for i in 0..down.taps {
+            let at = (down.first + i * self.dilation[0]) * self.input[1] + right.first;
+            if self.dilation[1] == 1 {
+                best = plane[at..][..right.taps].iter().fold(best, |b, &v| v.larger(b));
+            } else {
+                for j in 0..right.taps {
+                    best = plane[at + j * self.dilation[1]].larger(best);
+                }
+            }
+        }
+        best
+    }
+
+    /// Position of the first largest value of a window, if the window is not all padding.
+    fn first_largest<T: Float>(&self, plane: &[T], down: Reach, right: Reach) -> Option<usize> {
+        if down.taps * right.taps == 0 {
+            return None;
+        }
+        let mut position = down.first * self.input[1] + right.first;
+        let mut best = plane[position];
+        for i in 0..down.taps {
+            let row = (down.first + i * self.dilation[0]) * self.input[1] + right.first;
+            for j in 0..right.taps {
+                let at = row + j * self.dilation[1];
+                let value = plane[at];
+                let better = value.beats(best);
+                position = if better { at } else { position };
+                best = if better { value } else { best };
+            }
+        }
+        Some(position)
+    }
+}
+
+/// What window `at` reaches along an axis of this extent.
+fn reach(window: &Window, axis: usize, at: usize, extent: usize) -> Reach {
+    let (padding, dilation) = (window.padding[axis], window.dilation[axis]);
+    let start = at * window.stride[axis];
+    let skipped = padding.saturating_sub(start).div_ceil(dilation);
+    let first = start + skipped * dilation - padding;
+    let fit = extent.saturating_sub(first).div_ceil(dilation);
+    Reach { first, taps: fit.min(window.kernel[axis].saturating_sub(skipped)) }
+}
+
+/// The largest value of each window.
+pub(crate) fn max_pool<T: Float>(
+    ctx: &Ctx,
+    window: &Window,
+    args: &[Arg<'_, Buf>],
+    shape: Shape,
+) -> Result<Buf> {
+    let x = operand::<T>(args, 0)?;
+    let planes = Planes::new(window, x.shape(), shape);
+    let x = ctx.dense(x);
+    let pooled = ctx.make(shape, |out| {
+        each_plane(ctx, &planes, &x, out, planes.output_size(), |plane, out, _| {
+            let mut out = out.iter_mut();
+            planes.each(|down, right| {
+                if let Some(o) = out.next() {
+                    *o = planes.largest(plane, down, right);
+                }
+            });
+        });
+    });
+    Ok(T::into_buf(pooled))
+}
+
+/// Position of the first largest value of each window; 0 for a window that is all padding.
+pub(crate) fn max_pool_index<T: Float>(
+    ctx: &Ctx,
+    window: &Window,
+    args: &[Arg<'_, Buf>],
+    shape: Shape,
+) -> Result<Buf> {
+    let x = operand::<T>(args, 0)?;
+    let planes = Planes::new(window, x.shape(), shape);
+    let x = ctx.dense(x);
+    let found = ctx.make(shape, |out: &mut [i64]| {
+        each_plane(ctx, &planes, &x, out, planes.output_size(), |plane, out, _| {
+            let mut out = out.iter_mut();
+            planes.each(|down, right| {
+                if let Some(o) = out.next() {
+                    *o = planes.first_largest(plane, down, right).unwrap_or(0) as i64;
+                }
+            });
+        });
+    });
+    Ok(i64::into_buf(found))
+}
+
+/// Each gradient added where its window had its first maximum.
+pub(crate) fn max_pool_grad<T: Float>(
+    ctx: &Ctx,
+    window: &Window,
+    args: &[Arg<'_, Buf>],
+) -> Result<Buf> {
+    let (x, g) = (operand::<T>(args, 0)?, operand::<T>(args, 1)?);
+    let shape = x.shape();
+    let planes = Planes::new(window, shape, g.shape());
+    let (x, g) = (ctx.dense(x), ctx.dense(g));
+    let made = ctx.make(shape, |out| {
+        each_plane(ctx, &planes, &x, out, planes.input_size(), |plane, out, n| {
+            let mut gradients = g[n * planes.output_size()..].iter();
+            out.fill(T::ZERO);
+            planes.each(|down, right| {
+                let Some(&g) = gradients.next() else { return };
+                if let Some(at) = planes.first_largest(plane, down, right) {
+                    out[at] = out[at] + g;
+                }
+            });
+        });
+    });
+    Ok(T::into_buf(made))
+}
+
+/// Calls `body` with each plane of `x`, its part of `out`, which has `size` elements, and its number.
+fn each_plane<T: Elem, U: Elem>(
+    ctx: &Ctx,
+    planes: &Planes,
+    x: &[T],
+    out: &mut [U],
+    size: usize,
+    body: impl Fn(&[T], &mut [U], usize) + Sync,
+) {
+    let total = out.len() / size;
+    let work = (planes.output_size() * PER_WINDOW).max(planes.input_size()) * total;
+    let input = planes.input_size();
+    ctx.workers.each(work, out.chunks_mut(size).enumerate(), |(n, out)| {
+        body(&x[n * input..][..input], out, n);
+    });
+}
