@@ -18,7 +18,9 @@ pub(super) fn number(value: f64) -> String {
     }
     let magnitude = value.abs();
     if magnitude != 0.0 && !(1e-4..1e7).contains(&magnitude) {
-        return format!("{value:.2e}");
+        let text = format!("{value:.2e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'));
     }
     let decimals = match magnitude {
         m if m >= 1000.0 => 0,
@@ -97,7 +99,8 @@ mod tests {
         let cases = [
             (0.1, "0.1"),
             (1.4071, "1.407"),
-            (-0.00001, "-1.00e-5"),
+            (-0.00001, "-1e-5"),
+            (1.25e8, "1.25e8"),
             (0.0, "0"),
             (0.03137, "0.0314"),
             (12345.6, "12346"),

@@ -225,6 +225,26 @@ pub(super) fn shorten(text: &str, limit: usize) -> String {
     text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// `text` broken at spaces into at most `lines` lines of at most `limit` characters. What does not
+/// fit is cut; there is always a line.
+pub(super) fn wrap(text: &str, limit: usize, lines: usize) -> Vec<String> {
+    let mut wrapped: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let full = wrapped.len() == lines.max(1);
+        match wrapped.last_mut() {
+            Some(line) if full || line.chars().count() + 1 + word.chars().count() <= limit => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => wrapped.push(word.to_owned()),
+        }
+    }
+    if wrapped.is_empty() {
+        wrapped.push(String::new());
+    }
+    wrapped.iter().map(|line| shorten(line, limit.max(1))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,5 +280,10 @@ mod tests {
         );
         assert_eq!(shorten("häßlich", 7), "häßlich");
         assert_eq!(shorten("häßlich!", 5), "häßl…");
+        let name = "PGD adversarial training";
+        assert_eq!(wrap(name, 12, 3), ["PGD", "adversarial", "training"]);
+        assert_eq!(wrap(name, 16, 3), ["PGD adversarial", "training"]);
+        assert_eq!(wrap(name, 12, 2), ["PGD", "adversarial…"]);
+        assert_eq!(wrap("", 12, 2), [""]);
     }
 }

@@ -150,7 +150,7 @@ fn model(traits: &Traits, noise: &mut Noise) -> ModelReport {
         mean_perturbation: Some(0.0987),
         queries: 360 * gradients.max(2000),
         gradient_calls: 360 * gradients,
-        seconds: Some(gradients as f64 * 0.11),
+        seconds: Some(gradients as f64 * 0.11 + 0.4),
     };
     let weaker = |by: f64| traits.robust + (clean.accuracy - traits.robust) * by;
     let attacks = vec![
@@ -211,7 +211,10 @@ fn history(traits: &Traits, noise: &mut Noise) -> Vec<EpochRecord> {
             let wobble = (noise.next() - 0.5) * 0.02;
             EpochRecord {
                 epoch,
-                loss: 2.3 * (1.0 - done) + 0.06 + wobble.abs(),
+                loss: 2.3 * (1.0 - done)
+                    + (1.0 - traits.robust) * 0.05
+                    + 0.5 * (1.0 - traits.clean) * 10.0
+                    + wobble.abs(),
                 clean_accuracy: Some((0.1 + (traits.clean - 0.1) * done + wobble).min(1.0)),
                 robust_accuracy: Some((0.02 + (traits.robust - 0.02) * done + wobble).max(0.0)),
             }

@@ -40,13 +40,13 @@ pub(in crate::report) fn bars(
     let height = groups.iter().map(of_group).sum::<f64>().max(1.0);
     let mut svg = Svg::new(WIDTH, height);
     let kinds = groups.iter().flat_map(|g| &g.bars).any(|b| !b.kind.is_empty());
-    let (left, right) = (if kinds { 58.0 } else { 0.0 }, WIDTH - 60.0);
+    let (left, right) = (if kinds { 64.0 } else { 0.0 }, WIDTH - 58.0);
     let values = groups.iter().flat_map(|g| g.bars.iter().map(|b| b.value));
     let high = values.filter(|v| v.is_finite()).fold(longest, f64::max);
     let scale = Scale::new((0.0, high), (left, right));
     let mut y = 0.0;
     for group in groups {
-        svg.text((0.0, y + 15.0), Anchor::Start, "label", &shorten(&group.name, 58));
+        svg.text((0.0, y + 15.0), Anchor::Start, "label", &shorten(&group.name, 50));
         y += NAME;
         for bar in &group.bars {
             let value = if bar.value.is_finite() { bar.value.max(0.0) } else { 0.0 };

@@ -38,6 +38,11 @@ pub(in crate::report) struct Line {
 }
 
 impl Pen {
+    /// A marker, as points of a scatter plot have it.
+    pub(in crate::report) fn dot(series: usize) -> Self {
+        Pen { series, dash: 0, markers: true }
+    }
+
     /// Classes of the style sheet.
     pub(in crate::report) fn class(self) -> String {
         format!("s{} d{}", self.series, self.dash)
@@ -62,7 +67,7 @@ const MARKERS: usize = 40;
 
 impl LineChart<'_> {
     pub(in crate::report) fn draw(&self) -> String {
-        let mut frame = Frame::new(&self.x, &self.y, 310.0);
+        let mut frame = Frame::new(&self.x, &self.y, 290.0);
         self.rules(&mut frame);
         for line in &self.lines {
             let points: Vec<(f64, f64)> =
@@ -94,7 +99,7 @@ impl LineChart<'_> {
         for (at, word) in self.at_y.iter().filter(|(at, _)| (y.0..=y.1).contains(at)) {
             let (left, right) = (frame.at(x.0, *at), frame.at(x.1, *at));
             frame.svg.line(left, right, "rule");
-            frame.svg.text((right.0 - 4.0, right.1 - 5.0), Anchor::End, "note", word);
+            frame.svg.text((left.0 + 5.0, left.1 - 5.0), Anchor::Start, "note", word);
         }
     }
 }

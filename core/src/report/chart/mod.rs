@@ -1,7 +1,7 @@
 //! The plots of the page, as inline SVG drawn here: no script, no plotting library, no network.
 //!
-//! Drawings are 460 units wide with text of 12 to 13 units, so that they stay readable on a phone,
-//! where they shrink to about 330 pixels. Series differ by colour and by dash and marker, since
+//! Drawings are 420 units wide with text of 11 units (14 on a phone, where a drawing shrinks to
+//! about 330 pixels), so that they stay readable everywhere. Series differ by colour and by dash and marker, since
 //! colour alone is lost on many readers and most printers.
 
 mod bars;
@@ -18,7 +18,7 @@ use super::format;
 use super::svg::{Anchor, Scale, Svg};
 
 /// Width of all drawings.
-const WIDTH: f64 = 460.0;
+const WIDTH: f64 = 420.0;
 
 /// How tick marks of an axis are written.
 #[derive(Clone, Copy)]
@@ -44,13 +44,17 @@ impl Axis {
         Axis { title: title.into(), domain: (0.0, 1.0), ticks: Ticks::Percent }
     }
 
-    fn marks(&self, scale: &Scale) -> Vec<(f64, String)> {
-        let whole = |t: &f64| !matches!(self.ticks, Ticks::Count) || t.fract() == 0.0;
+    fn marks(&self, scale: &Scale, count: usize) -> Vec<(f64, String)> {
+        let possible = |t: &f64| match self.ticks {
+            Ticks::Percent => (0.0..=1.0).contains(t),
+            Ticks::Count => t.fract() == 0.0,
+            Ticks::Number => true,
+        };
         let label = |t: f64| match self.ticks {
             Ticks::Percent => format!("{}%", format::number((t * 1e6).round() / 1e4)),
             Ticks::Number | Ticks::Count => format::number(t),
         };
-        scale.ticks(5).into_iter().filter(whole).map(|t| (t, label(t))).collect()
+        scale.ticks(count).into_iter().filter(possible).map(|t| (t, label(t))).collect()
     }
 }
 
@@ -61,7 +65,7 @@ struct Frame {
     y: Scale,
 }
 
-const LEFT: f64 = 50.0;
+const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
@@ -72,12 +76,12 @@ impl Frame {
         let (right, bottom) = (WIDTH - RIGHT, height - BOTTOM);
         let x = Scale::new(x_axis.domain, (LEFT, right));
         let y = Scale::new(y_axis.domain, (bottom, TOP));
-        for (value, label) in y_axis.marks(&y) {
+        for (value, label) in y_axis.marks(&y, 5) {
             let at = y.at(value);
             svg.line((LEFT, at), (right, at), "mesh");
             svg.text((LEFT - 8.0, at + 4.0), Anchor::End, "tick", &label);
         }
-        for (value, label) in x_axis.marks(&x) {
+        for (value, label) in x_axis.marks(&x, 6) {
             let at = x.at(value);
             svg.line((at, bottom), (at, bottom + 5.0), "axis");
             svg.text((at, bottom + 19.0), Anchor::Middle, "tick", &label);
@@ -85,7 +89,7 @@ impl Frame {
         svg.line((LEFT, bottom), (right, bottom), "axis");
         svg.text((f64::midpoint(LEFT, right), height - 6.0), Anchor::Middle, "name", &x_axis.title);
         svg.turned(
-            (12.0, f64::midpoint(TOP, bottom)),
+            (11.0, f64::midpoint(TOP, bottom)),
             -90.0,
             Anchor::Middle,
             "name",

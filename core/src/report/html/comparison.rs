@@ -1,7 +1,7 @@
 //! The comparison: the table, accuracy with and without attack, and the trade-off.
 
 use super::{figure, grid, series, table};
-use crate::report::chart::{Bar, BarGroup, Bubble, bars, scatter};
+use crate::report::chart::{Bar, BarGroup, Bubble, Pen, bars, scatter};
 use crate::report::{ModelReport, Report, format};
 
 pub(super) fn body(report: &Report) -> String {
@@ -51,22 +51,32 @@ fn accuracy(report: &Report) -> Option<String> {
     Some(figure(title, text, &[], &bars(title, &description, &groups, 1.0)))
 }
 
+/// So many models can be named in the drawing itself.
+const NAMED: usize = 6;
+
 /// Utility against robustness, the membership leak as a halo. Needs a model that was attacked.
 fn trade_off(report: &Report) -> Option<String> {
+    // Beyond a handful of models, numbers that a list explains stand in for names.
+    let numbered = report.models.len() > NAMED;
+    let mut legend = Vec::new();
     let bubbles: Vec<Bubble> = (report.models_in_order().into_iter())
         .filter_map(|model| {
+            let y = model.robust_accuracy()?;
             let advantage = model.strongest_membership().map(|m| m.advantage);
-            Some(Bubble {
-                name: model.name.clone(),
-                note: advantage.map_or_else(
-                    || "membership not measured".into(),
-                    |a| format!("membership advantage {}", format::percent(a)),
-                ),
-                series: series(report, &model.name),
-                x: model.clean.accuracy,
-                y: model.robust_accuracy()?,
-                halo: advantage,
-            })
+            let note = advantage.map_or_else(
+                || "membership not measured".into(),
+                |a| format!("membership advantage {}", format::percent(a)),
+            );
+            let hint = format!("{}: {note}", model.name);
+            let series = series(report, &model.name);
+            let (name, note) = if numbered {
+                let number = (legend.len() + 1).to_string();
+                legend.push((Pen::dot(series), format!("{number} {}", model.name)));
+                (number, String::new())
+            } else {
+                (model.name.clone(), note)
+            };
+            Some(Bubble { name, note, hint, series, x: model.clean.accuracy, y, halo: advantage })
         })
         .collect();
     if bubbles.is_empty() {
@@ -86,7 +96,7 @@ fn trade_off(report: &Report) -> Option<String> {
         )
     });
     let axes = ["Clean accuracy", "Worst-case accuracy under attack"];
-    Some(figure(title, text, &[], &scatter(title, &description, axes, &bubbles)))
+    Some(figure(title, text, &legend, &scatter(title, &description, axes, &bubbles)))
 }
 
 /// A description for readers who do not see the drawing: each model with its figures.

@@ -17,6 +17,7 @@ use super::Report;
 use super::chart::Pen;
 use super::svg::Esc;
 use super::table::{Align, Table};
+use crate::metrics::Norm;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -146,8 +147,7 @@ fn header(page: &mut String, report: &Report) {
         for line in &report.summary {
             match line.split_once(": ").filter(|(topic, _)| topic.chars().count() <= 24) {
                 Some((topic, rest)) => {
-                    let _ =
-                        writeln!(page, "<li><b>{}</b> {}</li>", Esc(topic), Esc(&capital(rest)));
+                    let _ = writeln!(page, "<li><b>{}</b> {}</li>", Esc(topic), Esc(rest));
                 }
                 None => {
                     let _ = writeln!(page, "<li>{}</li>", Esc(line));
@@ -173,11 +173,6 @@ fn warnings(page: &mut String, warnings: &[String]) {
         let _ = write!(page, "<li>{}</li>", Esc(warning));
     }
     page.push_str("</ul></div>\n");
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or(String::new(), |c| c.to_uppercase().chain(chars).collect())
 }
 
 /// The number of a model's colour: 0, a grey, is the baseline's; the others go round.
@@ -228,7 +223,8 @@ fn table(table: &Table, label: &str) -> String {
         _ => "",
     };
     for (at, column) in table.columns.iter().enumerate() {
-        let _ = write!(html, "<th scope=\"col\"{}>{}</th>", class(at), Esc(&column.heading));
+        let heading = keep_norms(&column.heading);
+        let _ = write!(html, "<th scope=\"col\"{}>{}</th>", class(at), Esc(&heading));
     }
     html.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
@@ -261,6 +257,14 @@ fn table(table: &Table, label: &str) -> String {
     }
     html.push_str("</tbody></table></div>\n");
     html
+}
+
+/// A heading whose norms do not part from their budgets at the end of a line.
+fn keep_norms(heading: &str) -> String {
+    Norm::ALL.iter().fold(heading.to_owned(), |text, norm| {
+        let symbol = norm.symbol();
+        text.replace(&format!("{symbol} "), &format!("{symbol}\u{a0}"))
+    })
 }
 
 /// A leading hyphen as a minus sign, which is as wide as a plus.

@@ -42,7 +42,7 @@ fn training(report: &Report, model: &ModelReport) -> Option<String> {
         return None;
     }
     let legend: Vec<(Pen, String)> = lines.iter().map(|l| (l.pen, l.name.clone())).collect();
-    let title = format!("Training of {}", model.name);
+    let title = format!("Learning curve of {}", model.name);
     let ends = lines.iter().filter_map(|l| Some((&l.name, l.points.last()?.1)));
     let ends: Vec<String> =
         ends.map(|(name, v)| format!("{name} {}", format::percent(v))).collect();

@@ -68,10 +68,11 @@ fn advantages(report: &Report) -> Option<String> {
     let title = "Membership advantage";
     let each: Vec<String> =
         groups.iter().map(|g| format!("{}: {}.", g.name, g.bars[0].text)).collect();
-    let longest = groups.iter().map(|g| g.bars[0].value * 1.2).fold(0.1, f64::max).min(1.0);
+    let largest = groups.iter().map(|g| g.bars[0].value).fold(0.1, f64::max).min(1.0);
+    let longest = (largest * 20.0).ceil() / 20.0;
     let text = format!(
-        "The strongest attack on each model; shorter keeps more private. The bars span 0 to {}.",
-        format::percent(longest)
+        "The strongest attack on each model; shorter keeps more private. Full length is {:.0}%.",
+        longest * 100.0
     );
     Some(figure(title, &text, &[], &bars(title, &each.join(" "), &groups, longest)))
 }

@@ -84,8 +84,8 @@ fn transfer(matrix: &TransferMatrix) -> String {
         format::number(matrix.epsilon)
     );
     let text = format!(
-        "Examples made on a row's model, shown to a column's: {quantity}. Darker is worse for the \
-         defender."
+        "Examples made on a row's model, shown to a column's: {quantity}. The stronger the colour, \
+         the worse for the defender."
     );
     let cell = |row: usize, column: usize| {
         let value = *matrix.values.get(row)?.get(column)?;
