@@ -4,8 +4,8 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use inocula_core::data::known::{self, KnownFile, KnownSet};
-use inocula_core::error::nearest;
+use flate2::read::MultiGzDecoder;
+use inocula_core::data::known::{self, KnownFile};
 use inocula_core::{Error, ErrorKind, Result, bail, fs};
 use sha2::{Digest as _, Sha256};
 
@@ -15,7 +15,7 @@ use crate::{interrupt, output};
 
 pub(super) fn run(command: DataCommand, quiet: bool) -> Result<()> {
     let DataCommand::Get { name, to, mirror } = command;
-    let set = find(&name)?;
+    let set = known::find(&name)?;
     let folder = to.unwrap_or_else(|| inocula_core::data::data_home().join(set.name));
     fs::create_dir(&folder)?;
     let mirrors: Vec<String> = match mirror {
@@ -29,27 +29,32 @@ pub(super) fn run(command: DataCommand, quiet: bool) -> Result<()> {
             continue;
         }
         get(&path, file, &mirrors, quiet)?;
-        output::line(format!("{}: {} bytes, checksum matches", path.display(), file.bytes));
+        output::line(format!("{}: downloaded, checksum matches", path.display()));
     }
     Ok(())
 }
 
-fn find(name: &str) -> Result<&'static KnownSet> {
-    if let Some(set) = known::SETS.iter().find(|s| s.name == name) {
-        return Ok(set);
-    }
-    let names: Vec<&str> = known::SETS.iter().map(|s| s.name).collect();
-    let hint = nearest(name, names.iter().copied());
-    let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-    bail!(NotFound, "data: {name:?} is not one of {}{hint}", names.join(", "))
-}
-
 fn is_there(path: &Path, file: &KnownFile) -> bool {
-    fs::read(path, file.bytes).is_ok_and(|bytes| sha256(&bytes) == file.sha256)
+    fs::read(path, file.content_bytes).is_ok_and(|bytes| verify(&bytes, file).is_ok())
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+/// Checks what a compressed file holds. Copies that were compressed anew are as good as the first.
+fn verify(bytes: &[u8], file: &KnownFile) -> Result<()> {
+    let mut content = Vec::new();
+    let read = MultiGzDecoder::new(bytes).take(file.content_bytes + 1).read_to_end(&mut content);
+    if let Err(err) = read {
+        bail!(Data, "not a complete gzip file ({err})");
+    }
+    if content.len() as u64 != file.content_bytes {
+        let got = content.len();
+        bail!(Data, "holds {got} bytes or more instead of {}", file.content_bytes);
+    }
+    let digest = Sha256::digest(&content);
+    let sum: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+    if sum != file.content_sha256 {
+        bail!(Data, "the content's SHA-256 is {sum} instead of {}", file.content_sha256);
+    }
+    Ok(())
 }
 
 /// Tries one mirror after the other; the error tells what was wrong with each.
@@ -73,7 +78,7 @@ fn get(path: &Path, file: &KnownFile, mirrors: &[String], quiet: bool) -> Result
     )
 }
 
-/// The bytes at `address`, which have the size and checksum of `file`.
+/// The bytes at `address`, which hold what `file` should.
 fn download(address: &str, file: &KnownFile, quiet: bool) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Io, e.to_string());
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -82,7 +87,7 @@ fn download(address: &str, file: &KnownFile, quiet: bool) -> Result<Vec<u8>> {
         .build()
         .into();
     let response = agent.get(address).call().map_err(|e| failed(&e))?;
-    let mut body = response.into_body().into_reader().take(file.bytes + 1);
+    let mut body = response.into_body().into_reader().take(file.content_bytes);
     let mut bar = Bar::new(quiet);
     let mut bytes = Vec::new();
     let mut part = vec![0; 1 << 16];
@@ -96,14 +101,6 @@ fn download(address: &str, file: &KnownFile, quiet: bool) -> Result<Vec<u8>> {
         bar.show(file.name, bytes.len(), file.bytes as usize)?;
     }
     bar.clear();
-    if bytes.len() as u64 != file.bytes {
-        let more = if bytes.len() as u64 > file.bytes { "more than " } else { "" };
-        let got = (bytes.len() as u64).min(file.bytes);
-        bail!(Data, "{more}{got} bytes instead of {}", file.bytes);
-    }
-    let sum = sha256(&bytes);
-    if sum != file.sha256 {
-        bail!(Data, "SHA-256 {sum} instead of {}", file.sha256);
-    }
+    verify(&bytes, file)?;
     Ok(bytes)
 }

@@ -98,7 +98,7 @@ impl Goal {
     #[must_use]
     pub fn reached(&self, logits: &Tensor) -> Tensor {
         let hit = logits.argmax(1).reshape(&[logits.dim(0)]).eq(self.classes());
-        if self.is_targeted() { hit } else { hit.affine(-1.0, 1.0) }
+        if self.is_targeted() { hit } else { hit.eq(&hit.scalar(0.0)) }
     }
 
     /// Checks that there is one class per sample and that the model has it.
