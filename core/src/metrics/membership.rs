@@ -142,7 +142,7 @@ impl Roc {
     pub fn tpr_at_fpr(&self, fpr: f64) -> Option<f64> {
         // The slack keeps 1000 * 0.001 from counting as less than one.
         let allowed = fpr * self.non_members as f64 * (1.0 + 1e-12);
-        if !(allowed >= 1.0) {
+        if allowed.is_nan() || allowed < 1.0 {
             return None;
         }
         let within = self.points.iter().take_while(|c| c.non_members as f64 <= allowed);

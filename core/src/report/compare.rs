@@ -13,8 +13,11 @@ struct Figure {
     unit: Unit,
     /// Which direction is for the better; `None` for a cost that is only stated.
     better: Option<Better>,
-    value: Box<dyn Fn(&ModelReport) -> Option<f64>>,
+    value: Value,
 }
+
+/// A figure of a model, if it has it.
+type Value = Box<dyn Fn(&ModelReport) -> Option<f64>>;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Better {

@@ -142,7 +142,7 @@ impl Svg {
     /// The element, with the name and the description that a screen reader gives it.
     pub(super) fn finish(self, title: &str, description: &str) -> String {
         format!(
-            r#"<svg viewBox="0 0 {w} {h}" style="--w:{w}" role="img" aria-label="{label}"><title>{title}</title><desc>{description}</desc>{body}</svg>"#,
+            r#"<svg viewBox="0 0 {w} {h}" role="img" aria-label="{label}"><title>{title}</title><desc>{description}</desc>{body}</svg>"#,
             w = Num(self.width),
             h = Num(self.height),
             label = Esc(title),

@@ -2,6 +2,9 @@
 //!
 //! `INOCULA_REPORT_SAMPLE=<file>` makes the suite write the sample page there, to look at it.
 
+// Fixtures and checks fail by panicking, outside test functions too.
+#![allow(clippy::unwrap_used)]
+
 mod edge;
 mod html;
 mod json;

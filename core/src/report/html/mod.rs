@@ -121,7 +121,7 @@ pub fn render(report: &Report) -> String {
 
 /// A shield that is open on one side: a body made immune.
 const MARK: &str = "<svg viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"M12 2.5 20 5.5v6c0 5-3.4 \
-    8.3-8 10-4.600-1.700-8-5-8-10v-6z\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.8\" \
+    8.3-8 10-4.6-1.7-8-5-8-10v-6z\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.8\" \
     stroke-linejoin=\"round\"/><circle cx=\"12\" cy=\"11.5\" r=\"3.2\" fill=\"currentColor\"/></svg>";
 
 fn header(page: &mut String, report: &Report) {

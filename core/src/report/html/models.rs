@@ -104,12 +104,12 @@ fn details(model: &ModelReport) -> String {
         Esc(&facts.join(", "))
     );
     if let Some(training) = &model.training {
-        let _ = write!(html, "<p class=\"note\">{}</p>\n", Esc(&training.description));
+        let _ = writeln!(html, "<p class=\"note\">{}</p>", Esc(&training.description));
     }
     if let Some(p) = &model.mean_perturbation_to_fool {
-        let _ = write!(
+        let _ = writeln!(
             html,
-            "<p class=\"note\">{}: mean distance {}, median {}; {} of the samples fooled.</p>\n",
+            "<p class=\"note\">{}: mean distance {}, median {}; {} of the samples fooled.</p>",
             Esc(&p.label()),
             format::number(p.mean),
             format::number(p.median),
