@@ -1,5 +1,8 @@
 //! Data sets: the real files where they are, and malformed ones for every loader.
 
+// The lints spare functions marked as tests, but not the helpers of tests.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read as _, Write as _};
 use std::path::{Path, PathBuf};
