@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use ndarray::{ArrayD, ShapeBuilder as _};
+use ndarray::ArrayD;
 use ndarray_npy::{NpzReader, ReadDataError, ReadNpyError, ReadNpzError, ReadableElement};
 use py_literal::Value;
 use serde::{Deserialize, Serialize};
@@ -215,7 +215,7 @@ impl<'a> Raw<'a> {
         let Value::String(text) = dtype else { return Err(unknown()) };
         let (order, kind) = text.as_bytes().split_first().ok_or_else(unknown)?;
         let width = match (order, kind) {
-            (b'<' | b'>' | b'|' | b'=', [b'f' | b'i' | b'u', width @ b'1'..=b'8']) => width - b'0',
+            (b'<' | b'>' | b'|', [b'f' | b'i' | b'u', width @ b'1'..=b'8']) => width - b'0',
             _ => return Err(unknown()),
         };
         let size = (len as u64).checked_mul(width.into()).filter(|&size| size <= MAX_BYTES);
