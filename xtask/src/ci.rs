@@ -1,0 +1,82 @@
+//! `cargo xtask ci`: everything that must hold before a change is merged.
+//!
+//! Cheap checks come first, and nothing is built twice: clippy and rustdoc only check, tests and the
+//! short benchmark share the optimised development build. The release build is left to releases.
+
+use std::time::{Duration, Instant};
+
+use crate::workspace::{cargo, run as execute};
+use crate::{Command, Outcome, bench, test, tidy};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "ci",
+    about: "Run all checks: formatting, lints, documentation, tidy, tests, a short benchmark",
+    args: |command| command,
+    run: |_| run(STEPS),
+};
+
+struct Step {
+    name: &'static str,
+    run: fn() -> Outcome,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "fmt", run: || execute(cargo(&["fmt", "--all", "--check"])) },
+    Step { name: "tidy", run: tidy::run },
+    Step {
+        name: "clippy",
+        run: || {
+            let all = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+            execute(cargo(&all))
+        },
+    },
+    Step {
+        name: "doc",
+        run: || {
+            let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
+            command.env("RUSTDOCFLAGS", "-D warnings");
+            execute(command)
+        },
+    },
+    Step { name: "test", run: || test::run(&[], false) },
+    Step { name: "bench", run: || bench::run(true) },
+];
+
+/// Runs the steps up to the first that fails, and shows how long each took.
+fn run(steps: &[Step]) -> Outcome {
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    let mut outcome = Ok(());
+    for step in steps {
+        eprintln!("\nci: {}", step.name);
+        let start = Instant::now();
+        let result = (step.run)();
+        times.push((step.name, start.elapsed()));
+        if let Err(why) = result {
+            outcome = Err(format!("{} failed: {why}", step.name));
+            break;
+        }
+    }
+    println!("\nci: wall time");
+    for (name, time) in &times {
+        println!("  {name:<8}{:>8.1} s", time.as_secs_f64());
+    }
+    let total: Duration = times.iter().map(|t| t.1).sum();
+    println!("  {:<8}{:>8.1} s", "total", total.as_secs_f64());
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_ends_the_run_and_is_named() {
+        let steps = [
+            Step { name: "good", run: || Ok(()) },
+            Step { name: "bad", run: || Err("it broke".into()) },
+            Step { name: "never", run: || unreachable!("a step failed before") },
+        ];
+        assert_eq!(run(&steps), Err("bad failed: it broke".into()));
+        assert_eq!(run(&steps[..1]), Ok(()));
+    }
+}

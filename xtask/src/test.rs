@@ -1,0 +1,208 @@
+//! `cargo xtask test`: builds the workspace and runs every test there is.
+//!
+//! The one command for a fresh machine. It ends with one line, `test: N passed, N failed, N
+//! skipped`, summed over all test programs, and fails if any of them did.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::tally::Tally;
+use crate::workspace::{cargo, root, run as execute, shown};
+use crate::{Command, Outcome};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "test",
+    about: "Build the workspace and run all of its tests",
+    args: |command| {
+        command
+            .arg(
+                Arg::new("release-demo")
+                    .long("release-demo")
+                    .action(ArgAction::SetTrue)
+                    .help("Also run `inocula demo` of a release build, and look for its report"),
+            )
+            .arg(Arg::new("cargo").last(true).num_args(0..).help(
+                "Arguments of `cargo test`, in place of `--workspace` and the choice of targets",
+            ))
+    },
+    run: |args| run(&extra(args), args.get_flag("release-demo")),
+};
+
+/// What the user wrote after `--`.
+pub(crate) fn extra(args: &ArgMatches) -> Vec<String> {
+    args.get_many("cargo").into_iter().flatten().cloned().collect()
+}
+
+/// Runs everything and prints the closing line.
+pub(crate) fn run(extra: &[String], release_demo: bool) -> Outcome {
+    let mut suite = Suite { tally: Tally::default(), data: find_data() };
+    suite.report_data();
+    suite.cargo_tests(extra);
+    if release_demo {
+        suite.demo();
+    }
+    println!("\ntest: {}", suite.tally);
+    match suite.tally {
+        tally if tally.failed > 0 => Err(format!("{} failed; see above", tally.failed)),
+        tally if tally.total() == 0 => Err("no test ran; check the arguments after `--`".into()),
+        _ => Ok(()),
+    }
+}
+
+/// Files outside of the project that some tests compare with.
+struct Data {
+    what: &'static str,
+    variable: &'static str,
+    folder: PathBuf,
+}
+
+/// The places of the external files: the same defaults as in `tests/src/files.rs`.
+fn find_data() -> Vec<Data> {
+    let places = [
+        ("golden vectors", "INOCULA_ORACLES", "../shared/oracles"),
+        ("MNIST", "INOCULA_MNIST", "../shared/data/mnist"),
+    ];
+    let place = |(what, variable, default): (_, _, &str)| {
+        let chosen = std::env::var_os(variable).unwrap_or_else(|| default.into());
+        Data { what, variable, folder: root().join(Path::new(&chosen)) }
+    };
+    places.into_iter().map(place).collect()
+}
+
+struct Suite {
+    tally: Tally,
+    data: Vec<Data>,
+}
+
+impl Suite {
+    fn fail(&mut self, why: &str) {
+        eprintln!("test: {why}");
+        self.tally.failed += 1;
+    }
+
+    fn report_data(&mut self) {
+        let required = std::env::var_os("INOCULA_REQUIRE_DATA").is_some_and(|v| v == "1");
+        let mut missing = Vec::new();
+        for Data { what, variable, folder } in &self.data {
+            let found = folder.is_dir();
+            let state = if found { "found" } else { "not found" };
+            println!("test: {what} {state}: {} ({variable})", folder.display());
+            if !found && required {
+                missing.push(format!("{what} are required here; set {variable} to their folder"));
+            }
+        }
+        for why in missing {
+            self.fail(&why);
+        }
+    }
+
+    /// Tests that run in a package's folder get paths that do not depend on it.
+    fn with_data(&self, mut command: Process) -> Process {
+        for Data { variable, folder, .. } in self.data.iter().filter(|d| d.folder.is_dir()) {
+            command.env(variable, folder);
+        }
+        command
+    }
+
+    fn cargo_tests(&mut self, extra: &[String]) {
+        // Two jobs unless the user says otherwise: optimised builds of the dependencies need about
+        // a gigabyte each.
+        let jobs = std::env::var_os("CARGO_BUILD_JOBS").is_none().then_some("-j2");
+        let command = |args: &[&str]| {
+            let mut command = cargo(args);
+            command.args(jobs);
+            self.with_data(command)
+        };
+        let runs = if extra.is_empty() {
+            let everything = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
+            let mut everything = command(&everything);
+            everything.arg("--no-fail-fast");
+            vec![everything, command(&["test", "--workspace", "--doc", "--no-fail-fast"])]
+        } else {
+            let mut chosen = command(&["test", "--no-fail-fast"]);
+            chosen.args(extra);
+            vec![chosen]
+        };
+        if let Err(why) = execute(command(&["build", "--workspace"])) {
+            return self.fail(&why);
+        }
+        for command in runs {
+            self.tests(command);
+        }
+    }
+
+    /// Runs a test command, shows its output as it comes, and counts its results.
+    fn tests(&mut self, mut command: Process) {
+        let shown = shown(&command);
+        eprintln!("$ {shown}");
+        let before = self.tally.failed;
+        match self.follow(command.stdout(Stdio::piped())) {
+            // A program that crashed or did not compile has no result line to be counted.
+            Ok(false) if self.tally.failed == before => {
+                self.fail(&format!("{shown}: failed without a result; see above"));
+            }
+            Ok(_) => {}
+            Err(err) => self.fail(&format!("{shown}: {err}")),
+        }
+    }
+
+    fn follow(&mut self, command: &mut Process) -> std::io::Result<bool> {
+        let mut child = command.spawn()?;
+        if let Some(output) = child.stdout.take() {
+            let (mut output, mut line) = (BufReader::new(output), Vec::new());
+            while output.read_until(b'\n', &mut line)? > 0 {
+                let mut stdout = std::io::stdout().lock();
+                stdout.write_all(&line)?;
+                stdout.flush()?;
+                self.tally.add_line(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        }
+        Ok(child.wait()?.success())
+    }
+
+    /// What a new user does first, as one more test.
+    fn demo(&mut self) {
+        match demo() {
+            Ok(()) => self.tally.passed += 1,
+            Err(why) => self.fail(&why),
+        }
+    }
+}
+
+/// Runs the demo of a release build in an empty folder and checks that both reports are there.
+fn demo() -> Outcome {
+    execute(cargo(&["build", "--release", "-p", "inocula-cli"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = root().join(Path::new(&target));
+    let folder = target.join("xtask-demo");
+    let io = |err: std::io::Error| format!("{}: {err}", folder.display());
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(io)?;
+    }
+    std::fs::create_dir_all(&folder).map_err(io)?;
+    let program = target.join("release").join(format!("inocula{}", std::env::consts::EXE_SUFFIX));
+    let mut command = Process::new(program);
+    command.arg("demo").current_dir(&folder);
+    execute(command)?;
+    for name in ["report.json", "report.html"] {
+        if !holds(&folder, name).map_err(io)? {
+            return Err(format!("inocula demo: left no {name} under {}", folder.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file of this name is somewhere below `folder`.
+fn holds(folder: &Path, name: &str) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if (path.is_dir() && holds(&path, name)?) || path.file_name().is_some_and(|n| n == name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
