@@ -70,19 +70,19 @@ pub(crate) trait Elem: LinalgScalar + Default + PartialOrd + Debug + Send + Sync
     /// The larger; `other` where they are equal, NaN where either is.
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
-        if self > other || self.is_nan() { self } else { other }
+        if (self > other) | self.is_nan() { self } else { other }
     }
 
     /// The smaller; `other` where they are equal, NaN where either is.
     #[inline(always)]
     fn smaller(self, other: Self) -> Self {
-        if self < other || self.is_nan() { self } else { other }
+        if (self < other) | self.is_nan() { self } else { other }
     }
 
     /// Whether this comes before `best` in a search for the first largest, where NaN is largest.
     #[inline(always)]
     fn beats(self, best: Self) -> bool {
-        self > best || (self.is_nan() && !best.is_nan())
+        (self > best) | (self.is_nan() & !best.is_nan())
     }
 
     /// One where the condition holds, else zero.

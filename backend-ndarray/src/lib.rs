@@ -1,9 +1,9 @@
 //! The pure-Rust CPU backend of Inocula: every operation, fused ones included, in f32, f64 and i64.
 //!
 //! It is the backend that is always there, and the one that others are compared with. Arrays are
-//! strided views on shared storage ([`buf`]), so that operations which only move elements cost
-//! nothing; storage is recycled ([`pool`]); kernels run on the caller's thread until the work pays
-//! for waking a worker ([`workers`]). Matrix products, and convolutions through them, are those of
+//! strided views on shared storage (`buf`), so that operations which only move elements cost
+//! nothing; storage is recycled (`pool`); kernels run on the caller's thread until the work pays
+//! for waking a worker (`workers`). Matrix products, and convolutions through them, are those of
 //! the `matrixmultiply` crate, reached through ndarray.
 //!
 //! Results do not depend on timing: no kernel lets the order in which threads finish decide the

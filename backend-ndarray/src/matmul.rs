@@ -208,9 +208,11 @@ fn product<T: Float>(
             return out.fill(T::ZERO);
         }
         let batch = out.len() / (rows * columns);
-        if batch == 1 {
-            let c = matrix_mut(out, [rows, columns]);
-            return parallel_gemm(ctx, &a.get(0), &b.get(0), c, false);
+        if batch < ctx.workers.threads().max(2) {
+            for (i, c) in out.chunks_mut(rows * columns).enumerate() {
+                parallel_gemm(ctx, &a.get(i), &b.get(i), matrix_mut(c, [rows, columns]), false);
+            }
+            return;
         }
         let total = work(rows * batch, inner, columns);
         ctx.workers.each(total, out.chunks_mut(rows * columns).enumerate(), |(i, c)| {

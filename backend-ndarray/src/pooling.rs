@@ -52,8 +52,19 @@ impl Planes {
         }
     }
 
+    /// Whether a window is the usual one, for which the search needs no loop.
+    #[inline(always)]
+    fn is_two_by_two(&self, down: Reach, right: Reach) -> bool {
+        down.taps == 2 && right.taps == 2 && self.dilation == [1, 1]
+    }
+
     /// The largest value of a window; minus infinity if the window is all padding.
     fn largest<T: Float>(&self, plane: &[T], down: Reach, right: Reach) -> T {
+        if self.is_two_by_two(down, right) {
+            let at = down.first * self.input[1] + right.first;
+            let (top, bottom) = (&plane[at..][..2], &plane[at + self.input[1]..][..2]);
+            return (top[0].larger(top[1])).larger(bottom[0].larger(bottom[1]));
+        }
         let mut best = T::from_f64(f64::NEG_INFINITY);
         if right.taps == 0 {
             return best;
@@ -71,12 +82,32 @@ impl Planes {
         best
     }
 
+    /// As [`Planes::first_largest`] for the window of two by two at `position`, if it has no NaN.
+    /// Counts comparisons instead of branching on them, which no predictor could guess.
+    #[inline(always)]
+    fn first_of_four<T: Float>(&self, plane: &[T], position: usize) -> Option<usize> {
+        let width = self.input[1];
+        let (top, bottom) = (&plane[position..][..2], &plane[position + width..][..2]);
+        let largest = top[0].larger(top[1]).larger(bottom[0].larger(bottom[1]));
+        let not_first = top[0] != largest;
+        let not_top = not_first & (top[1] != largest);
+        let last = not_top & (bottom[0] != largest);
+        let right = usize::from(not_first) - usize::from(not_top) + usize::from(last);
+        let at = position + right + usize::from(not_top) * width;
+        (!largest.is_nan()).then_some(at)
+    }
+
     /// Position of the first largest value of a window, if the window is not all padding.
     fn first_largest<T: Float>(&self, plane: &[T], down: Reach, right: Reach) -> Option<usize> {
         if down.taps * right.taps == 0 {
             return None;
         }
         let mut position = down.first * self.input[1] + right.first;
+        if self.is_two_by_two(down, right)
+            && let Some(at) = self.first_of_four(plane, position)
+        {
+            return Some(at);
+        }
         let mut best = plane[position];
         for i in 0..down.taps {
             let row = (down.first + i * self.dilation[0]) * self.input[1] + right.first;

@@ -1,5 +1,7 @@
 //! What is not a value: errors, edge cases of the definitions, reuse of memory, device specs.
 
+use std::slice::from_ref;
+
 use inocula_core::op::{Binary, Fused, Op, OpCode, Unary, Window};
 use inocula_core::{Arg, Backend, DType, ErrorKind, Registry};
 
@@ -54,8 +56,8 @@ fn an_index_out_of_range_is_an_error_that_names_it() {
 fn nan_is_the_largest_and_the_first_one_counts() {
     let nan = f64::NAN;
     let x = f32s(&[2, 4], &[1.0, nan, 9.0, nan, 5.0, 9.0, 9.0, f64::NEG_INFINITY]);
-    assert_eq!(run(&Op::ArgMax { axis: 1 }, &[x.clone()]).unwrap().data, [1.0, 1.0]);
-    let max = run(&Op::Max { axis: 1 }, &[x.clone()]).unwrap().data;
+    assert_eq!(run(&Op::ArgMax { axis: 1 }, from_ref(&x)).unwrap().data, [1.0, 1.0]);
+    let max = run(&Op::Max { axis: 1 }, from_ref(&x)).unwrap().data;
     assert!(max[0].is_nan() && max[1] == 9.0);
     let columns = run(&Op::ArgMax { axis: 0 }, &[x]).unwrap().data;
     assert_eq!(columns, [1.0, 0.0, 0.0, 0.0]);
@@ -68,7 +70,7 @@ fn nan_is_the_largest_and_the_first_one_counts() {
     assert!(relu[0].is_nan() && relu[1] == 1.0);
     let image = f32s(&[1, 1, 2, 2], &[1.0, nan, nan, 5.0]);
     let window = Window::square(2, 1, 0);
-    assert!(run(&Op::Fused(Fused::MaxPool2d(window)), &[image.clone()]).unwrap().data[0].is_nan());
+    assert!(run(&Op::Fused(Fused::MaxPool2d(window)), from_ref(&image)).unwrap().data[0].is_nan());
     assert_eq!(run(&Op::MaxPool2dIdx(window), &[image]).unwrap().data, [1.0]);
 }
 
@@ -76,7 +78,7 @@ fn nan_is_the_largest_and_the_first_one_counts() {
 fn padding_never_wins_a_pool() {
     let low = f32s(&[1, 1, 2, 2], &[f64::NEG_INFINITY; 4]);
     let window = Window::square(3, 2, 1);
-    let pooled = run(&Op::Fused(Fused::MaxPool2d(window)), &[low.clone()]).unwrap();
+    let pooled = run(&Op::Fused(Fused::MaxPool2d(window)), from_ref(&low)).unwrap();
     assert_eq!(pooled.data, [f64::NEG_INFINITY]);
     assert_eq!(run(&Op::MaxPool2dIdx(window), &[low]).unwrap().data, [0.0]);
     let negative = f32s(&[1, 1, 2, 2], &[-4.0, -3.0, -2.0, -1.0]);
@@ -88,7 +90,7 @@ fn a_pool_window_of_padding_alone_has_no_winner() {
     let wide =
         Window { dilation: [1, 5], kernel: [1, 2], padding: [0, 1], ..Window::square(1, 1, 0) };
     let x = f32s(&[1, 1, 1, 4], &[1.0, 2.0, 3.0, 4.0]);
-    let pooled = run(&Op::Fused(Fused::MaxPool2d(wide)), &[x.clone()]).unwrap();
+    let pooled = run(&Op::Fused(Fused::MaxPool2d(wide)), from_ref(&x)).unwrap();
     assert_eq!(pooled.data, [f64::NEG_INFINITY]);
     let grad = [x, f32s(&[1, 1, 1, 1], &[7.0])];
     assert_eq!(run(&Op::Fused(Fused::MaxPool2dGrad(wide)), &grad).unwrap().data, [0.0; 4]);
@@ -101,7 +103,7 @@ fn a_pool_window_of_padding_alone_has_no_winner() {
 #[test]
 fn signs_of_zero_and_halves_follow_the_definitions() {
     let x = f32s(&[6], &[0.0, -0.0, 0.5, 1.5, -0.5, -2.5]);
-    let sign = run(&Op::Unary(Unary::Sign), &[x.clone()]).unwrap().data;
+    let sign = run(&Op::Unary(Unary::Sign), from_ref(&x)).unwrap().data;
     assert_eq!(sign, [0.0, 0.0, 1.0, 1.0, -1.0, -1.0]);
     assert_eq!(
         run(&Op::Unary(Unary::Round), &[x]).unwrap().data,
