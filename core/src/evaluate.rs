@@ -98,6 +98,7 @@ pub fn evaluate(
         transfer.push(judge.transfer(config, &outcomes)?);
         strongest = outcomes;
     }
+    judge.worst_case();
     judge.warn(&mut warnings);
     let curves = judge.curves(progress)?;
     let pictures = judge.pictures(&strongest)?;
@@ -114,6 +115,8 @@ struct Judge<'a> {
     labels: Vec<i64>,
     /// Clean predictions of each model on `rows`.
     clean: Vec<Vec<i64>>,
+    /// Which of `rows` each model had right before and after everything it was shown so far.
+    held: Vec<Vec<bool>>,
     reports: Vec<ModelReport>,
 }
 
@@ -151,8 +154,8 @@ impl<'a> Judge<'a> {
         let mut rows = rng.child("samples").choose(test.len(), wanted);
         rows.sort_unstable();
         let labels = rows.iter().map(|&r| test.labels[r]).collect();
-        let (clean, reports) = (Vec::new(), Vec::new());
-        Ok(Judge { contenders, test, plan, rng, rows, labels, clean, reports })
+        let (clean, held, reports) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Judge { contenders, test, plan, rng, rows, labels, clean, held, reports })
     }
 
     fn place(&self, network: &Network) -> Placement {
@@ -167,6 +170,8 @@ impl<'a> Judge<'a> {
         let predictions = predictions(network, self.test, &all, &place)?;
         let confusion = Confusion::from_labels(&self.test.labels, &predictions, self.test.classes)?;
         let membership = loss_threshold(network, train, self.test, &place)?;
+        let right = |&r: &usize| predictions[r] == self.test.labels[r];
+        self.held.push(self.rows.iter().map(right).collect());
         self.clean.push(self.rows.iter().map(|&r| predictions[r]).collect());
         self.reports.push(ModelReport {
             name: contender.name.clone(),
@@ -269,6 +274,9 @@ impl<'a> Judge<'a> {
                     let place = self.place(&contender.network);
                     shown(&contender.network, &outcome.adversarial, &place)?
                 };
+                for (i, &class) in seen.iter().enumerate() {
+                    self.held[target][i] &= class == self.labels[i];
+                }
                 let report = self.attack_report(target, config, Access::Transfer, &seen)?;
                 values[source][target] = report.robust_accuracy;
                 if source != target {
@@ -293,6 +301,14 @@ impl<'a> Judge<'a> {
             targets: names,
             values,
         })
+    }
+
+    /// The samples that held against every example shown, white-box and transferred.
+    fn worst_case(&mut self) {
+        for (report, held) in self.reports.iter_mut().zip(&self.held) {
+            let count = held.iter().filter(|h| **h).count();
+            report.worst_case_accuracy = Some(count as f64 / held.len() as f64);
+        }
     }
 
     /// Signs that a robustness figure is too good (Carlini et al. 2019, section 4).

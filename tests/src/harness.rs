@@ -17,6 +17,9 @@ pub const DEVICES: &[&str] = &["ndarray?threads=1", "ndarray?threads=2"];
 /// What a case may end in, other than success.
 pub type Outcome = Result<(), Failed>;
 
+/// What is tested of a device.
+pub type Check = fn(&Device) -> Outcome;
+
 /// A test of one device.
 pub struct Case {
     /// Name, `suite::case`.

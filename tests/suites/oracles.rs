@@ -22,8 +22,11 @@ use libtest_mimic::Failed;
 use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
 
+/// What is tested of a device with the files of a folder.
+type FileCheck = fn(&Device, &Path) -> Outcome;
+
 fn main() -> ExitCode {
-    let needs: [(&str, fn(&Device, &Path) -> Outcome); 9] = [
+    let needs: [(&str, FileCheck); 9] = [
         ("oracles::forward", forward),
         ("oracles::fgsm_linf", fgsm_linf),
         ("oracles::fgm_l2", fgm_l2),
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs a check on the folder of the vectors, or tells why it is skipped.
-fn with_folder(device: &Device, check: fn(&Device, &Path) -> Outcome) -> Outcome {
+fn with_folder(device: &Device, check: FileCheck) -> Outcome {
     match files::oracles() {
         Ok(folder) => check(device, &folder),
         Err(why) => files::skip(&why),
@@ -198,8 +201,14 @@ fn fgm_l2(device: &Device, folder: &Path) -> Outcome {
 }
 
 /// The last iterate equals the vector's; the best iterate fools at least as many.
-fn iterated(device: &Device, folder: &Path, v: &Vectors, config: &Pgd, goal: &Goal, key: &str)
--> Result<(f64, Vec<bool>), Failed> {
+fn iterated(
+    device: &Device,
+    folder: &Path,
+    v: &Vectors,
+    config: &Pgd,
+    goal: &Goal,
+    key: &str,
+) -> Result<(f64, Vec<bool>), Failed> {
     let classic = AttackConfig::Pgd(config.clone()).check()?;
     let (mut got, success) = attack(device, folder, v, &*classic, goal.clone())?;
     let already = already_wrong(device, folder, v, goal)?;
@@ -257,8 +266,7 @@ fn pgd_l1(device: &Device, folder: &Path) -> Outcome {
     let dense = robust_accuracy(&success);
     ensure(dense <= 0.8125, || format!("dense steps: robust accuracy {dense}"))?;
     let sparse = Pgd { random_start: false, step: Some(1.0), ..Pgd::new(Norm::L1, 10.0) };
-    let (_, success) =
-        attack(device, folder, &v, &*AttackConfig::Pgd(sparse).check()?, goal)?;
+    let (_, success) = attack(device, folder, &v, &*AttackConfig::Pgd(sparse).check()?, goal)?;
     let sparse = robust_accuracy(&success);
     ensure(sparse < dense, || format!("sparse steps leave {sparse}, dense ones {dense}"))
 }

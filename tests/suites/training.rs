@@ -1,2 +1,479 @@
-//! Training.
-fn main() {}
+//! Attacks, optimisers and training, held to what they promise: budgets, determinism, mixing ratios,
+//! recurrences, and that adversarial training makes a model robust.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use inocula_core::attack::{
+    ATTACKS, Access, Aim, Attack, AttackConfig, Draws, Fgsm, Goal, Keep, Norm, Pgd, Threat,
+    perturb, perturb_rows,
+};
+use inocula_core::data::{Dataset, digits};
+use inocula_core::model::{BlackBox, Classifier, Network};
+use inocula_core::nn::{Params, Preset, init_params};
+use inocula_core::optim::{Adam, OptimizerConfig, RmsProp, Sgd};
+use inocula_core::place::Placement;
+use inocula_core::privacy::membership::loss_threshold;
+use inocula_core::rng::Rng;
+use inocula_core::train::{Rule, TrainConfig, accuracy, fit};
+use inocula_core::{DType, Device, ErrorKind, Result, Tensor};
+use inocula_tests::harness::{Case, Check, Outcome, ensure, run};
+
+fn main() -> ExitCode {
+    let cases: [(&str, Check); 15] = [
+        ("attack::every_attack_keeps_to_ball_and_box", ball_and_box),
+        ("attack::results_do_not_depend_on_batches", batches),
+        ("attack::projections_are_nearest_points", projections),
+        ("attack::more_restarts_are_no_weaker", restarts),
+        ("attack::linear_model_closed_form", closed_form),
+        ("attack::black_box_gives_no_gradient", black_box),
+        ("attack::nan_is_a_failure_not_a_picture", nan_attack),
+        ("attack::bad_requests", bad_requests),
+        ("optim::recurrences", recurrences),
+        ("train::mixed_ratio_replaces_that_share", mixed_ratio),
+        ("train::same_seed_same_bits", same_bits),
+        ("train::adversarial_training_pays", pays),
+        ("train::loss_that_explodes_is_an_error", explodes),
+        ("model::second_device_gives_the_same", second_device),
+        ("privacy::an_over_fitted_model_leaks", leaks),
+    ];
+    run(cases.into_iter().map(|(name, check)| Case::new(name, check)).collect())
+}
+
+/// The digits, split the same way each time.
+fn data() -> Result<(Dataset, Dataset)> {
+    Ok(digits()?.split_stratified(0.25, &Rng::new(5)))
+}
+
+fn network(device: &Device, preset: &str) -> Result<Network> {
+    let spec = Preset::find(preset)?.spec(&[1, 8, 8], 10, [0.0, 1.0])?;
+    let params = init_params(&spec, device, DType::F32, &Rng::new(3))?;
+    Network::new(spec, params, device)
+}
+
+fn config(epochs: usize, rule: Rule) -> TrainConfig {
+    let optimizer = OptimizerConfig::Adam(Adam { lr: 3e-3, ..Adam::default() });
+    TrainConfig { epochs, batch_size: 64, optimizer, rule, ..TrainConfig::default() }
+}
+
+fn trained(device: &Device, preset: &str, epochs: usize) -> Result<Network> {
+    let mut model = network(device, preset)?;
+    let (train, _) = data()?;
+    fit(&mut model, &train, None, &config(epochs, Rule::Standard {}), &Rng::new(4), &mut ())?;
+    Ok(model)
+}
+
+fn attacked(
+    model: &Network,
+    attack: &dyn Attack,
+    test: &Dataset,
+    rows: &[usize],
+    batch: usize,
+    aim: Aim,
+) -> Result<inocula_core::attack::Outcome> {
+    let place = Placement { batch, ..Placement::new(model.device()) };
+    perturb_rows(attack, model, test, rows, aim, &place, &Rng::new(9), &mut |_| Ok(()))
+}
+
+fn robust(success: &[bool]) -> f64 {
+    success.iter().filter(|s| !**s).count() as f64 / success.len() as f64
+}
+
+fn ball_and_box(device: &Device) -> Outcome {
+    let model = trained(device, "mlp", 3)?;
+    let (_, test) = data()?;
+    let rows: Vec<usize> = (0..60).collect();
+    for entry in ATTACKS {
+        for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 0.7), (Norm::L1, 3.0)] {
+            for aim in [Aim::Untargeted, Aim::Next] {
+                let attack = (entry.at)(Threat::new(norm, eps)).check()?;
+                let outcome = attacked(&model, &*attack, &test, &rows, 32, aim)?;
+                let what = || format!("{} {norm} {aim:?}", entry.name);
+                let values = outcome.adversarial.to_f64_vec()?;
+                ensure(values.iter().all(|v| (0.0..=1.0).contains(v)), what)?;
+                for (i, x) in values.chunks(64).enumerate() {
+                    let clean = &test.features[rows[i] * 64..][..64];
+                    let change = x.iter().zip(clean).map(|(a, b)| a - f64::from(*b));
+                    let size = norm.of(change);
+                    ensure(size <= eps * (1.0 + 1e-5), || format!("{}: {size}", what()))?;
+                    ensure((size - outcome.distance[i]).abs() < 1e-9, what)?;
+                }
+                let place = Placement::new(device);
+                let (_, y) = place.tensors(&test, &rows)?;
+                let reached = aim.goal(&y, 10)?.reached(&model.logits(&outcome.adversarial)?);
+                let reached: Vec<bool> =
+                    reached.to_vec::<i64>()?.into_iter().map(|r| r == 1).collect();
+                ensure(reached == outcome.success, what)?;
+                ensure(outcome.success.iter().any(|s| *s), || format!("{} fools none", what()))?;
+                ensure(outcome.gradient_calls > 0, what)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn batches(device: &Device) -> Outcome {
+    let model = trained(device, "mlp", 2)?;
+    let (_, test) = data()?;
+    let rows: Vec<usize> = (0..40).collect();
+    for norm in [Norm::Linf, Norm::L2] {
+        let attack =
+            AttackConfig::Pgd(Pgd { steps: 5, restarts: 2, ..Pgd::new(norm, 0.2) }).check()?;
+        let whole = attacked(&model, &*attack, &test, &rows, 40, Aim::Untargeted)?;
+        let parts = attacked(&model, &*attack, &test, &rows, 7, Aim::Untargeted)?;
+        let (a, b) = (whole.adversarial.to_f64_vec()?, parts.adversarial.to_f64_vec()?);
+        let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        ensure(off < 1e-4, || format!("{norm}: batches of 40 and 7 differ by {off}"))?;
+        ensure(whole.success == parts.success, || "other successes".into())?;
+    }
+    Ok(())
+}
+
+/// A projection is the nearest point: nothing else in the set, found at random, is nearer.
+fn projections(device: &Device) -> Outcome {
+    let (n, d) = (6, 20);
+    let mut rng = Rng::new(21);
+    let mut draw = |lo: f64, hi: f64| -> Result<Tensor> {
+        let values: Vec<f64> = (0..n * d).map(|_| rng.uniform(lo, hi)).collect();
+        Tensor::from_f64(device, DType::F64, &values, &[n, d])
+    };
+    let (x0, far) = (draw(0.0, 1.0)?, draw(-1.0, 2.0)?);
+    // The L2 ball and the box are projected onto in turn, which is not the nearest point of both;
+    // with a wide box it is.
+    for (norm, eps, bounds) in
+        [(Norm::Linf, 0.2, [0.0, 1.0]), (Norm::L2, 0.8, [-9.0, 9.0]), (Norm::L1, 1.5, [0.0, 1.0])]
+    {
+        let threat = Threat::new(norm, eps);
+        let nearest = threat.project(&far, &x0, bounds);
+        let again = threat.project(&nearest, &x0, bounds);
+        let moved = (&again - &nearest).abs().sum_all().item()?;
+        ensure(moved < 1e-6, || format!("{norm}: projecting twice moves by {moved}"))?;
+        let distance = (&nearest - &far).square().sum_per_sample().to_f64_vec()?;
+        for _ in 0..50 {
+            let other = threat.project(&draw(-1.0, 2.0)?, &x0, bounds);
+            // Any point between two of a convex set is in it.
+            for t in [1.0, 0.3, 0.03] {
+                let between = &nearest + &((&other - &nearest) * t);
+                let d = (&between - &far).square().sum_per_sample().to_f64_vec()?;
+                for (d, best) in d.iter().zip(&distance) {
+                    ensure(*d >= best - 1e-7, || format!("{norm}: {d} is nearer than {best}"))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn restarts(device: &Device) -> Outcome {
+    let model = trained(device, "small-cnn", 4)?;
+    let (_, test) = data()?;
+    let rows: Vec<usize> = (0..120).collect();
+    let base = Pgd { steps: 5, ..Pgd::new(Norm::Linf, 0.08) };
+    let mut last = 1.0;
+    for restarts in [1, 2, 4] {
+        let attack = AttackConfig::Pgd(Pgd { restarts, ..base.clone() }).check()?;
+        let outcome = attacked(&model, &*attack, &test, &rows, 120, Aim::Untargeted)?;
+        let now = robust(&outcome.success);
+        ensure(now <= last, || format!("{restarts} restarts leave {now}, fewer left {last}"))?;
+        last = now;
+    }
+    ensure(last > 0.0 && last < 1.0, || format!("the budget {last} decides nothing"))
+}
+
+/// For two classes and a linear model the smallest perturbation is the margin over the dual norm.
+fn closed_form(device: &Device) -> Outcome {
+    let spec = Preset::find("logistic")?.spec(&[2], 2, [-10.0, 10.0])?;
+    let mut params = Params::new();
+    params.push("fc1.weight", Tensor::from_slice(device, &[3.0f32, 4.0, 0.0, 0.0], &[2, 2])?);
+    params.push("fc1.bias", Tensor::from_slice(device, &[-5.0f32, 0.0], &[2])?);
+    let model = Network::new(spec, params, device)?;
+    // Margin z0 - z1 = 3 + 4 - 5 = 2; dual norms: L1 norm 7, L2 norm 5, Linf norm 4.
+    let x = Tensor::from_slice(device, &[1.0f32, 1.0], &[1, 2])?;
+    let goal = Goal::Untargeted(Tensor::from_slice(device, &[0i64], &[1])?);
+    let draws = Draws::new(Rng::new(1), vec![0]);
+    for (norm, dual) in [(Norm::Linf, 7.0), (Norm::L2, 5.0), (Norm::L1, 4.0)] {
+        let smallest = 2.0 / dual;
+        for (eps, fools) in [(smallest * 1.01, true), (smallest * 0.99, false)] {
+            let attack = AttackConfig::Pgd(Pgd::new(norm, eps)).check()?;
+            let outcome = perturb(&*attack, &model, &x, &goal, &draws)?;
+            ensure(outcome.success == [fools], || format!("{norm} at {eps}: {outcome:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn black_box(device: &Device) -> Outcome {
+    let model = BlackBox(network(device, "mlp")?);
+    let x = Tensor::full(device, DType::F32, &[2, 1, 8, 8], 0.5);
+    let logits = model.logits(&x)?.argmax(1).to_vec::<i64>()?;
+    let goal = Goal::Untargeted(Tensor::from_slice(device, &logits, &[2])?);
+    let attack = AttackConfig::Fgsm(Fgsm::new(Norm::Linf, 0.1)).check()?;
+    let draws = Draws::new(Rng::new(1), vec![0, 1]);
+    let text = perturb(&*attack, &model, &x, &goal, &draws).err().map(|e| e.to_string());
+    let text = text.unwrap_or_default();
+    ensure(text.contains("black-box"), || format!("{text:?}"))
+}
+
+/// An attack that breaks every rule.
+struct Broken;
+
+impl Attack for Broken {
+    fn threat(&self) -> Threat {
+        Threat::new(Norm::Linf, 0.1)
+    }
+    fn access(&self) -> Access {
+        Access::Score
+    }
+    fn run(&self, _: &dyn Classifier, x: &Tensor, _: &Goal, _: &Draws) -> Result<Tensor> {
+        // The first sample is NaN, the others leave ball and box.
+        let first = Tensor::iota(x.device(), x.dim(0)).cast(x.dtype()).per_sample(x);
+        let nan = first.fill(f64::NAN);
+        Ok((x + 5.0) + nan.where_(&first.eq(&first.fill(0.0)), &first.fill(0.0)))
+    }
+}
+
+fn nan_attack(device: &Device) -> Outcome {
+    let model = network(device, "mlp")?;
+    let x = Tensor::full(device, DType::F32, &[3, 1, 8, 8], 0.5);
+    let y = model.logits(&x)?.argmax(1).reshape(&[3]);
+    let draws = Draws::new(Rng::new(1), vec![0, 1, 2]);
+    let outcome = perturb(&Broken, &model, &x, &Goal::Untargeted(y), &draws)?;
+    ensure(outcome.distance[0] == 0.0 && !outcome.success[0], || format!("{outcome:?}"))?;
+    ensure(outcome.distance[1..].iter().all(|d| (d - 0.1).abs() < 1e-6), || {
+        format!("not projected: {:?}", outcome.distance)
+    })
+}
+
+fn bad_requests(device: &Device) -> Outcome {
+    let model = network(device, "mlp")?;
+    let ok = Tensor::full(device, DType::F32, &[2, 1, 8, 8], 0.5);
+    let label = |v: &[i64]| Tensor::from_slice(device, v, &[v.len()]);
+    let at = |eps| AttackConfig::Fgsm(Fgsm::new(Norm::Linf, eps)).check();
+    let draws = Draws::new(Rng::new(1), vec![0, 1]);
+    let bright = &ok + 1.0;
+    let requests = [
+        (at(0.1)?, &bright, label(&[0, 1])?, "outside of the model's bounds"),
+        (at(0.1)?, &ok, label(&[0])?, "for 2 samples"),
+        (at(0.1)?, &ok, label(&[0, 10])?, "class 10"),
+        (at(8.0)?, &ok, label(&[0, 1])?, "exceeds the box"),
+    ];
+    for (attack, x, y, expected) in requests {
+        let result = perturb(&*attack, &model, x, &Goal::Untargeted(y), &draws);
+        let text = result.err().map(|e| e.to_string()).unwrap_or_default();
+        ensure(text.contains(expected), || format!("{text:?} lacks {expected:?}"))?;
+    }
+    let refused = [
+        AttackConfig::Fgsm(Fgsm::new(Norm::Linf, -0.1)),
+        AttackConfig::Fgsm(Fgsm::new(Norm::L2, f64::NAN)),
+        AttackConfig::Pgd(Pgd { steps: 0, ..Pgd::new(Norm::L2, 1.0) }),
+        AttackConfig::Pgd(Pgd { random_start: false, restarts: 2, ..Pgd::new(Norm::L2, 1.0) }),
+    ];
+    for config in refused {
+        ensure(config.check().is_err(), || format!("{config:?} was accepted"))?;
+    }
+    Ok(())
+}
+
+/// Three steps of each optimiser against the textbook recurrences, in f64.
+fn recurrences(device: &Device) -> Outcome {
+    let grads = [0.5, -1.5, 0.25];
+    let wd = 0.1;
+    let sgd = |momentum: f64| {
+        let (mut p, mut v) = (1.0f64, 0.0);
+        for g in grads {
+            v = momentum * v + (g + wd * p);
+            p -= 0.1 * v;
+        }
+        p
+    };
+    let adam = {
+        let (mut p, mut m, mut v) = (1.0f64, 0.0, 0.0);
+        for (t, g) in (1..).zip(grads) {
+            let g = g + wd * p;
+            m = 0.9 * m + 0.1 * g;
+            v = 0.999 * v + 0.001 * g * g;
+            let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+            p -= 0.1 * m_hat / (v_hat.sqrt() + 1e-8);
+        }
+        p
+    };
+    let rmsprop = |momentum: f64| {
+        let (mut p, mut s, mut v) = (1.0f64, 0.0, 0.0);
+        for g in grads {
+            let g = g + wd * p;
+            s = 0.99 * s + 0.01 * g * g;
+            v = momentum * v + g / (s.sqrt() + 1e-8);
+            p -= 0.1 * v;
+        }
+        p
+    };
+    let rms = |momentum| {
+        OptimizerConfig::RmsProp(RmsProp {
+            lr: 0.1,
+            momentum,
+            weight_decay: wd,
+            ..Default::default()
+        })
+    };
+    let cases = [
+        (OptimizerConfig::Sgd(Sgd { lr: 0.1, momentum: 0.0, weight_decay: wd }), sgd(0.0)),
+        (OptimizerConfig::Sgd(Sgd { lr: 0.1, momentum: 0.9, weight_decay: wd }), sgd(0.9)),
+        (OptimizerConfig::Adam(Adam { lr: 0.1, weight_decay: wd, ..Default::default() }), adam),
+        (rms(0.0), rmsprop(0.0)),
+        (rms(0.9), rmsprop(0.9)),
+    ];
+    for (config, want) in cases {
+        let mut optimizer = config.check()?;
+        let mut params = Params::new();
+        params.push("p", Tensor::full(device, DType::F64, &[2], 1.0));
+        for g in grads {
+            let g = Tensor::full(device, DType::F64, &[2], g);
+            params = optimizer.step(params, vec![g], 1.0)?;
+        }
+        let got = params.get("p")?.to_vec::<f64>()?;
+        ensure(got.iter().all(|p| (p - want).abs() < 1e-12), || format!("{config:?}: {got:?}"))?;
+    }
+    for lr in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let config = OptimizerConfig::Sgd(Sgd { lr, momentum: 0.0, weight_decay: 0.0 });
+        ensure(config.check().is_err(), || format!("learning rate {lr} was accepted"))?;
+    }
+    Ok(())
+}
+
+/// Remembers which samples it was asked to perturb, and sets them to 1.
+struct Recorder(Mutex<Vec<usize>>);
+
+impl Recorder {
+    fn rule(ratio: f64) -> Rule {
+        let attacks = vec![AttackConfig::Fgsm(Fgsm::new(Norm::Linf, 0.2))];
+        Rule::Mixed { ratio, attacks }
+    }
+}
+
+impl Classifier for Recorder {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        if let Ok(mut sizes) = self.0.lock() {
+            sizes.push(x.dim(0));
+        }
+        let flat = x.reshape(&[x.dim(0), 64]);
+        Ok(flat.narrow(1, 0, 10))
+    }
+    fn bounds(&self) -> [f64; 2] {
+        [0.0, 1.0]
+    }
+    fn classes(&self) -> usize {
+        10
+    }
+}
+
+fn mixed_ratio(device: &Device) -> Outcome {
+    let (train, _) = data()?;
+    let ids: Vec<usize> = (0..9).collect();
+    let (x, y) = Placement::new(device).tensors(&train, &ids)?;
+    // ceil(ratio * 9)
+    for (ratio, count) in [(0.0, 0), (0.1, 1), (0.5, 5), (0.95, 9), (1.0, 9)] {
+        let rule = Recorder::rule(ratio).check()?;
+        let model = Recorder(Mutex::new(Vec::new()));
+        let mut chosen = Vec::new();
+        for step in 0..4 {
+            let inputs = rule.inputs(&model, &x, &y, &ids, step, &Rng::new(2))?;
+            let change = (&inputs - &x).abs().sum_per_sample().to_f64_vec()?;
+            let changed: Vec<usize> = (0..9).filter(|&i| change[i] > 0.0).collect();
+            ensure(changed.len() == count, || format!("ratio {ratio}: {changed:?}"))?;
+            chosen.push(changed);
+        }
+        if count > 0 && count < 9 {
+            chosen.dedup();
+            ensure(chosen.len() > 1, || format!("always the same samples: {chosen:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn same_bits(device: &Device) -> Outcome {
+    let (train, test) = data()?;
+    let train = train.take_stratified(300, &Rng::new(1));
+    let attack = AttackConfig::Pgd(Pgd { steps: 3, ..Pgd::new(Norm::Linf, 0.1) });
+    let weights = |seed: u64| -> Result<Vec<f32>> {
+        let mut model = network(device, "small-cnn")?;
+        let config = config(2, Rule::Madry { attack: attack.clone() });
+        fit(&mut model, &train, Some(&test), &config, &Rng::new(seed), &mut ())?;
+        let mut all = Vec::new();
+        for (_, p) in model.params().iter() {
+            all.extend(p.to_vec::<f32>()?);
+        }
+        Ok(all)
+    };
+    let (a, b, c) = (weights(1)?, weights(1)?, weights(2)?);
+    ensure(a == b, || "the same seed gave other weights".into())?;
+    ensure(a != c, || "another seed gave the same weights".into())
+}
+
+fn pays(device: &Device) -> Outcome {
+    let (train, test) = data()?;
+    let strong = AttackConfig::Pgd(Pgd { steps: 20, ..Pgd::new(Norm::Linf, 0.1) }).check()?;
+    let rows: Vec<usize> = (0..test.len()).collect();
+    let judge = |model: &Network| -> Result<(f64, f64)> {
+        let outcome = attacked(model, &*strong, &test, &rows, 256, Aim::Untargeted)?;
+        let clean = accuracy(model, &test, &Placement::new(device))?;
+        Ok((clean, robust(&outcome.success)))
+    };
+    let mut scores = Vec::new();
+    let inner = AttackConfig::Pgd(Pgd { steps: 5, keep: Keep::Last, ..Pgd::new(Norm::Linf, 0.1) });
+    for rule in [Rule::Standard {}, Rule::Madry { attack: inner }] {
+        let mut model = network(device, "mlp")?;
+        fit(&mut model, &train, None, &config(15, rule), &Rng::new(4), &mut ())?;
+        scores.push(judge(&model)?);
+    }
+    let [(plain_clean, plain), (adversarial_clean, adversarial)] = scores[..] else {
+        return Err("two models were trained".into());
+    };
+    ensure(plain_clean > 0.93 && adversarial_clean > 0.85, || format!("{scores:?}"))?;
+    ensure(adversarial > plain + 0.2, || format!("{scores:?}"))
+}
+
+fn explodes(device: &Device) -> Outcome {
+    let (train, _) = data()?;
+    let optimizer = OptimizerConfig::Sgd(Sgd { lr: 1e30, momentum: 0.0, weight_decay: 0.0 });
+    let config = TrainConfig { optimizer, ..config(2, Rule::Standard {}) };
+    let mut model = network(device, "mlp")?;
+    let result = fit(&mut model, &train, None, &config, &Rng::new(1), &mut ());
+    match result {
+        Err(err) if err.kind() == ErrorKind::Numeric => {
+            ensure(err.to_string().contains("lower the learning rate"), || err.to_string())
+        }
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+fn second_device(device: &Device) -> Outcome {
+    let model = trained(device, "small-cnn", 1)?;
+    let other = inocula_tests::harness::registry().open("ndarray?threads=1")?;
+    let params = model.params().to_device(&other)?;
+    let moved = Network::new(model.spec().clone(), params, &other)?;
+    let (_, test) = data()?;
+    let rows: Vec<usize> = (0..test.len()).collect();
+    let (x, _) = Placement::new(device).tensors(&test, &rows)?;
+    let a = model.logits(&x)?.to_f64_vec()?;
+    let b = moved.logits(&x.to_device(&other)?)?.to_f64_vec()?;
+    let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    ensure(off < 1e-4, || format!("logits differ by {off}"))?;
+    let mixed = model.logits(&x.to_device(&other)?);
+    let text = mixed.err().map(|e| e.to_string()).unwrap_or_default();
+    ensure(text.contains("to_device"), || format!("{text:?}"))
+}
+
+/// Few samples, many epochs: the loss of members falls far below that of others.
+fn leaks(device: &Device) -> Outcome {
+    let (train, test) = data()?;
+    let few = train.take_stratified(100, &Rng::new(1));
+    let mut model = network(device, "mlp")?;
+    fit(&mut model, &few, None, &config(60, Rule::Standard {}), &Rng::new(4), &mut ())?;
+    let place = Placement::new(device);
+    let over_fitted = loss_threshold(&model, &few, &test, &place)?;
+    let fresh = loss_threshold(&network(device, "mlp")?, &few, &test, &place)?;
+    let (over, fresh) = (over_fitted.roc.advantage(), fresh.roc.advantage());
+    ensure(over > 0.25, || format!("advantage {over}"))?;
+    ensure(over_fitted.yeom_advantage <= over + 1e-12, || "above the best threshold".into())?;
+    ensure(fresh < over / 2.0, || format!("untrained {fresh}, over-fitted {over}"))
+}

@@ -128,23 +128,30 @@ fn figures(report: &Report) -> Vec<Figure> {
     use Unit::{Number, Percent, Score, Seconds};
     let mut all = vec![
         Figure::new("Clean accuracy", Percent, Some(Higher), |m| Some(m.clean.accuracy)),
+        Figure::new("Precision (macro)", Percent, Some(Higher), |m| Some(m.clean.precision)),
+        Figure::new("Recall (macro)", Percent, Some(Higher), |m| Some(m.clean.recall)),
         Figure::new("F1 (macro)", Percent, Some(Higher), |m| Some(m.clean.f1)),
     ];
     let attacks = distinct(report, |m| m.attacks.iter().map(|a| a.label()).collect());
     let several = attacks.len() > 1;
-    all.extend(attacks.into_iter().map(|label| {
-        Figure::new(label.clone(), Percent, Some(Higher), move |m| {
+    all.extend(attacks.iter().cloned().map(|label| {
+        Figure::new(format!("Accuracy, {label}"), Percent, Some(Higher), move |m| {
             m.attacks.iter().find(|a| a.label() == label).map(|a| a.robust_accuracy)
         })
     }));
     if several || report.models.iter().any(|m| m.worst_case_accuracy.is_some()) {
         let worst = ModelReport::robust_accuracy;
-        all.push(Figure::new("Worst case", Percent, Some(Higher), worst));
+        all.push(Figure::new("Accuracy, worst case", Percent, Some(Higher), worst));
     }
+    all.extend(attacks.into_iter().map(|label| {
+        Figure::new(format!("Success, {label}"), Percent, Some(Lower), move |m| {
+            m.attacks.iter().find(|a| a.label() == label).and_then(|a| a.success_rate)
+        })
+    }));
     let minimal =
         distinct(report, |m| m.mean_perturbation_to_fool.iter().map(|p| p.label()).collect());
     all.extend(minimal.into_iter().map(|label| {
-        Figure::new(format!("Mean {label}"), Number, Some(Higher), move |m| {
+        Figure::new(format!("Mean size to fool, {label}"), Number, Some(Higher), move |m| {
             m.mean_perturbation_to_fool.as_ref().filter(|p| p.label() == label).map(|p| p.mean)
         })
     }));

@@ -22,7 +22,7 @@ fn the_baseline_comes_first_and_differences_know_their_direction() {
     };
     let apgd = delta(1, "APGD L∞ 0.1");
     assert_eq!(apgd, ("90.3%".into(), Some(("+87.2".into(), Some(true)))));
-    let fool = delta(1, "Mean DeepFool L2");
+    let fool = delta(1, "Mean size to fool, DeepFool L2");
     assert_eq!(fool, ("2.87".into(), Some(("+1.460".into(), Some(true)))));
     // More leakage is worse, less is better.
     assert_eq!(delta(1, "Membership advantage").1.unwrap().1, Some(false));
