@@ -119,22 +119,20 @@ impl Suite {
             command.args(jobs);
             self.with_data(command)
         };
-        let runs = if extra.is_empty() {
-            let everything = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
-            let mut everything = command(&everything);
-            everything.arg("--no-fail-fast");
-            vec![everything, command(&["test", "--workspace", "--doc", "--no-fail-fast"])]
-        } else {
+        if !extra.is_empty() {
             let mut chosen = command(&["test", "--no-fail-fast"]);
             chosen.args(extra);
-            vec![chosen]
-        };
+            return self.tests(chosen);
+        }
         if let Err(why) = execute(command(&["build", "--workspace"])) {
             return self.fail(&why);
         }
-        for command in runs {
-            self.tests(command);
-        }
+        let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
+        let mut everything = command(&targets);
+        everything.arg("--no-fail-fast");
+        let documentation = command(&["test", "--workspace", "--doc", "--no-fail-fast"]);
+        self.tests(everything);
+        self.tests(documentation);
     }
 
     /// Runs a test command, shows its output as it comes, and counts its results.
