@@ -21,7 +21,8 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
-/// What a command ends in: nothing, or the line that says why it failed.
+/// What a command ends in: nothing, or the line that says why it failed, which is empty where the
+/// command has printed it.
 type Outcome = Result<(), String>;
 
 /// A command of this program.
@@ -48,7 +49,9 @@ fn main() -> ExitCode {
     match (command.run)(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("xtask {}: {why}", command.name);
+            if !why.is_empty() {
+                eprintln!("xtask {}: {why}", command.name);
+            }
             ExitCode::FAILURE
         }
     }

@@ -28,7 +28,8 @@ pub(crate) const COMMAND: Command = Command {
                 "Arguments of `cargo test`, in place of `--workspace` and the choice of targets",
             ))
     },
-    run: |args| run(&extra(args), args.get_flag("release-demo")),
+    // The closing line has said how it ended, and stays the last.
+    run: |args| run(&extra(args), args.get_flag("release-demo")).map_err(|_| String::new()),
 };
 
 /// What the user wrote after `--`.
@@ -44,11 +45,13 @@ pub(crate) fn run(extra: &[String], release_demo: bool) -> Outcome {
     if release_demo {
         suite.demo();
     }
+    if suite.tally.total() == 0 {
+        suite.fail("no test ran; check the arguments after `--`");
+    }
     println!("\ntest: {}", suite.tally);
-    match suite.tally {
-        tally if tally.failed > 0 => Err(format!("{} failed; see above", tally.failed)),
-        tally if tally.total() == 0 => Err("no test ran; check the arguments after `--`".into()),
-        _ => Ok(()),
+    match suite.tally.failed {
+        0 => Ok(()),
+        failed => Err(format!("{failed} failed; see above")),
     }
 }
 
@@ -116,22 +119,20 @@ impl Suite {
             command.args(jobs);
             self.with_data(command)
         };
-        let runs = if extra.is_empty() {
-            let everything = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
-            let mut everything = command(&everything);
-            everything.arg("--no-fail-fast");
-            vec![everything, command(&["test", "--workspace", "--doc", "--no-fail-fast"])]
-        } else {
+        if !extra.is_empty() {
             let mut chosen = command(&["test", "--no-fail-fast"]);
             chosen.args(extra);
-            vec![chosen]
-        };
+            return self.tests(chosen);
+        }
         if let Err(why) = execute(command(&["build", "--workspace"])) {
             return self.fail(&why);
         }
-        for command in runs {
-            self.tests(command);
-        }
+        let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
+        let mut everything = command(&targets);
+        everything.arg("--no-fail-fast");
+        let documentation = command(&["test", "--workspace", "--doc", "--no-fail-fast"]);
+        self.tests(everything);
+        self.tests(documentation);
     }
 
     /// Runs a test command, shows its output as it comes, and counts its results.
