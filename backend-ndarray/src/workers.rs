@@ -1,8 +1,8 @@
 //! Threads, and when to wake them.
 //!
 //! A kernel offers its work as an iterator of independent items, usually chunks of its output. The
-//! calling thread takes items itself, and helpers from the device's own rayon pool take others from
-//! the same iterator until it is empty: a helper that wakes late costs nothing, and uneven items
+//! calling thread takes items itself, and workers from the device's own rayon pool take others from
+//! the same iterator until it is empty: a worker that wakes late costs nothing, and uneven items
 //! balance. Who computes an item never changes its value, so results do not depend on timing.
 
 use std::sync::{Mutex, PoisonError};
@@ -10,30 +10,30 @@ use std::sync::{Mutex, PoisonError};
 use inocula_core::{Result, bail};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Work, in elements touched by a cheap operation, below which no helper is woken.
+/// Work, in elements touched by a cheap operation, below which no worker is woken.
 const WORTH_WAKING: usize = 1 << 15;
 
 /// Elements of one item when an elementwise operation is split.
 pub(crate) const GRAIN: usize = 1 << 14;
 
-/// The caller and its helpers.
+/// The caller and its workers.
 pub(crate) struct Workers {
     threads: usize,
-    helpers: Option<ThreadPool>,
+    workers: Option<ThreadPool>,
 }
 
 impl Workers {
     /// `threads` threads, the caller's among them.
     pub(crate) fn new(threads: usize) -> Result<Self> {
         if threads <= 1 {
-            return Ok(Workers { threads: 1, helpers: None });
+            return Ok(Workers { threads: 1, workers: None });
         }
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads - 1)
             .thread_name(|i| format!("inocula-ndarray-{}", i + 1))
             .build();
         match pool {
-            Ok(pool) => Ok(Workers { threads, helpers: Some(pool) }),
+            Ok(pool) => Ok(Workers { threads, workers: Some(pool) }),
             Err(err) => {
                 bail!(Backend, "ndarray: cannot start {threads} threads: {err}; ask for fewer")
             }
@@ -45,9 +45,9 @@ impl Workers {
         self.threads
     }
 
-    /// Whether work of this size, in elements touched by a cheap operation, pays for a helper.
+    /// Whether work of this size, in elements touched by a cheap operation, pays for a worker.
     pub(crate) fn worth(&self, work: usize) -> bool {
-        self.helpers.is_some() && work >= WORTH_WAKING
+        self.workers.is_some() && work >= WORTH_WAKING
     }
 
     /// Runs `task` on every item, on all threads if `work` is worth it.
@@ -69,7 +69,7 @@ impl Workers {
         I: Iterator<Item: Send> + Send,
     {
         let most = items.size_hint().1.unwrap_or(usize::MAX);
-        match &self.helpers {
+        match &self.workers {
             Some(pool) if most > 1 && self.worth(work) => {
                 let batch = (items.size_hint().0 / (self.threads * 16)).clamp(1, 64);
                 let queue = Mutex::new(items);
@@ -80,9 +80,9 @@ impl Workers {
                         batched.drain(..).for_each(|item| task(&mut scratch, item));
                     }
                 };
-                let helpers = (self.threads - 1).min(most - 1);
+                let workers = (self.threads - 1).min(most - 1);
                 pool.in_place_scope(|scope| {
-                    for _ in 0..helpers {
+                    for _ in 0..workers {
                         scope.spawn(|_| drain());
                     }
                     drain();

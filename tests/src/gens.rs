@@ -398,13 +398,14 @@ impl Gen {
                 let op = Fused::PgdStep { step: 0.05, eps: 0.1, lo: 0.0, hi: 1.0 };
                 (op, vec![x, self.floats(&shape), x0])
             }
-            _ => {
+            OpCode::AdamStep => {
                 let shape = self.shape(4);
                 let op =
                     Fused::AdamStep { beta1: 0.9, beta2: 0.99, step: 0.1, scale: 1.5, eps: 1e-3 };
                 let v = self.values(&shape, 0.1, 1.0);
                 (op, vec![self.floats(&shape), self.floats(&shape), self.floats(&shape), v])
             }
+            other => panic!("{other} has no generator; add an arm where this was raised"),
         }
     }
 }

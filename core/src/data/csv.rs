@@ -253,11 +253,18 @@ fn each_row(
 ) -> Result<()> {
     let (mut reader, mut row) = (reader(bytes), StringRecord::new());
     let mut skip = header;
+    // The reader's own line numbers pass over blank lines and count from before a line break.
+    let (mut counted, mut line) = (0, 1);
     while reader.read_record(&mut row).map_err(|e| unreadable(&e))? {
+        let mut start = row.position().map_or(0, |p| p.byte() as usize).min(bytes.len());
+        while matches!(bytes.get(start), Some(b'\r' | b'\n')) {
+            start += 1;
+        }
+        line += bytes[counted..start].iter().filter(|&&b| b == b'\n').count() as u64;
+        counted = start;
         if std::mem::take(&mut skip) {
             continue;
         }
-        let line = row.position().map_or(0, csv::Position::line);
         if row.len() != width {
             bail!(
                 Data,

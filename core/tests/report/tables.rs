@@ -20,7 +20,7 @@ fn the_baseline_comes_first_and_differences_know_their_direction() {
         let cell = table.rows[row][column(&table, heading)].clone();
         (cell.text, cell.delta.map(|d| (d.text, d.better)))
     };
-    let apgd = delta(1, "APGD L∞ 0.1");
+    let apgd = delta(1, "Accuracy, APGD L∞ 0.1");
     assert_eq!(apgd, ("90.3%".into(), Some(("+87.2".into(), Some(true)))));
     let fool = delta(1, "Mean size to fool, DeepFool L2");
     assert_eq!(fool, ("2.87".into(), Some(("+1.460".into(), Some(true)))));
@@ -40,9 +40,12 @@ fn the_terminal_gets_a_table_that_fits() {
     let text = table.to_text_within(120);
     assert!(text.lines().all(|l| l.chars().count() <= 120), "{text}");
     assert!(text.starts_with("Model"));
-    let line = text.lines().find(|l| l.starts_with("APGD")).unwrap();
+    let line = text.lines().find(|l| l.starts_with("Accuracy, APGD")).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
-    assert_eq!(words, ["APGD", "L∞", "0.1", "3.1%", "90.3%", "(+87.2)", "84.2%", "(+81.1)"]);
+    assert_eq!(
+        words,
+        ["Accuracy,", "APGD", "L∞", "0.1", "3.1%", "90.3%", "(+87.2)", "84.2%", "(+81.1)"]
+    );
 }
 
 #[test]

@@ -55,6 +55,14 @@ impl Labels {
                 self.each.len()
             );
         }
+        let fraction = names.iter().find(|(n, _)| n.parse::<f64>().is_ok_and(|v| v.fract() != 0.0));
+        if let Some((name, _)) = fraction {
+            bail!(
+                Data,
+                "the label '{name}' is a fraction, so this is a quantity and not a class; set label \
+                 to a column of whole numbers or text"
+            );
+        }
         let values: Option<Vec<f64>> = names.iter().map(|(name, _)| name.parse().ok()).collect();
         if values.is_some() {
             let value = |name: &str| name.parse::<f64>().unwrap_or(f64::NAN);
