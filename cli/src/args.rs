@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Trains a model and writes it to a run folder.
     Train(Box<Train>),
+    /// Makes a run folder of weights that were trained elsewhere.
+    Import(Import),
     /// Attacks a trained model.
     Attack(Attack),
     /// Judges trained models against a baseline and writes a report.
@@ -93,6 +95,34 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) attack: AttackFlags,
     /// Seed of all randomness.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Device spec, for example `ndarray?threads=2`.
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
+}
+
+/// Flags of `import`.
+#[derive(Flags)]
+pub(crate) struct Import {
+    /// Weights as safetensors, with PyTorch's layouts: conv1.weight, conv1.bias, ..., fc1.weight.
+    pub(crate) weights: PathBuf,
+    /// Run folder to write.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Replaces the result of an earlier run in the folder.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// TOML file with `data` and `model`, as for `train`; flags override it.
+    #[arg(long, short)]
+    pub(crate) config: Option<PathBuf>,
+    /// `digits`, `mnist`, a folder of IDX files, a .csv or a .npz file.
+    #[arg(long, short)]
+    pub(crate) data: Option<String>,
+    /// Network.
+    #[arg(long, short, help = models_help())]
+    pub(crate) model: Option<String>,
+    /// Seed of the split, where the data have no test part of their own.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Device spec, for example `ndarray?threads=2`.

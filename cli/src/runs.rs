@@ -32,8 +32,9 @@ pub(crate) struct Metrics {
     pub(crate) seed: u64,
     /// The data.
     pub(crate) dataset: DatasetSection,
-    /// How training went.
-    pub(crate) training: TrainingReport,
+    /// How training went; absent for imported weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) training: Option<TrainingReport>,
     /// Scores on the test part.
     pub(crate) test: ClassificationReport,
 }
@@ -71,6 +72,17 @@ pub(crate) fn prepare(folder: &Path, marker: &str, force: bool) -> Result<()> {
     std::fs::remove_file(&probe).map_err(|e| Error::io(&probe, "remove", &e))
 }
 
+/// Removes the file that marks an earlier result as complete, before any other part of it is
+/// replaced: what a failure leaves then does not pass for a result.
+pub(crate) fn retract(marker: &Path) -> Result<()> {
+    match std::fs::remove_file(marker) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(marker, "replace", &err))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a run.
 pub(crate) fn write(
     folder: &Path,
@@ -78,6 +90,7 @@ pub(crate) fn write(
     network: &Network,
     metrics: &Metrics,
 ) -> Result<()> {
+    retract(&folder.join("metrics.json"))?;
     fs::write_bytes(folder.join("config.toml"), config::to_toml(config)?.as_bytes())?;
     fs::write_bytes(folder.join("model.toml"), config::to_toml(network.spec())?.as_bytes())?;
     nn::save_params(&folder.join("model.safetensors"), network.params())?;

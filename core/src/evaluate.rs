@@ -149,8 +149,11 @@ impl<'a> Judge<'a> {
                 "evaluate: at least one model, one attack and one test sample are needed"
             );
         }
-        plan.threat.check()?;
+        check_budgets(plan, test)?;
         let wanted = plan.samples.unwrap_or(test.len()).min(test.len());
+        if wanted == 0 {
+            bail!(Config, "evaluate: samples = 0 leaves nothing to attack");
+        }
         let mut rows = rng.child("samples").choose(test.len(), wanted);
         rows.sort_unstable();
         let labels = rows.iter().map(|&r| test.labels[r]).collect();
@@ -260,7 +263,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Shows the examples of every model to every model. A model's transfer figure is the pointwise
-    /// worst over the examples of all others.
+    /// worst over the examples of all others. What a source had wrong already it sends unperturbed.
     fn transfer(&mut self, config: &AttackConfig, outcomes: &[Outcome]) -> Result<TransferMatrix> {
         let names: Vec<String> = self.contenders.iter().map(|c| c.name.clone()).collect();
         let threat = config.check()?.threat();
@@ -317,11 +320,11 @@ impl<'a> Judge<'a> {
             let find = |access: Access| report.attacks.iter().filter(move |a| a.access == access);
             let Some(strongest) = find(Access::WhiteBox).next_back() else { continue };
             let margin = 2.0 / self.rows.len() as f64;
-            for weaker in find(Access::WhiteBox) {
+            for weaker in find(Access::WhiteBox).filter(|a| a.name != strongest.name) {
                 if weaker.robust_accuracy + margin < strongest.robust_accuracy {
                     warnings.push(format!(
-                        "{}: {} leaves {:.1} % but {} leaves {:.1} %: the iterated attack should \
-                         be the stronger one, so the model may mask its gradients",
+                        "{}: {} leaves {:.1} % but {} leaves {:.1} %: the last attack of a plan \
+                         should be the strongest, so the model may mask its gradients",
                         report.name,
                         weaker.name,
                         100.0 * weaker.robust_accuracy,
@@ -350,7 +353,7 @@ impl<'a> Judge<'a> {
     fn curves(&mut self, progress: Progress<'_>) -> Result<Vec<RobustnessCurve>> {
         let Some(config) = self.plan.attacks.last() else { return Ok(Vec::new()) };
         let norm = config.check()?.threat().norm;
-        let at = |eps: f64| config.with_eps(eps).check();
+        let at = |eps: f64| config.with_threat(Threat::new(norm, eps)).check();
         let mut curves = Vec::new();
         for (i, contender) in self.contenders.iter().enumerate() {
             let phase = format!("smallest perturbation of {}", contender.name);
@@ -458,6 +461,35 @@ impl<'a> Judge<'a> {
             rows,
         }])
     }
+}
+
+/// Checks every budget before anything is computed.
+fn check_budgets(plan: &Plan, test: &Dataset) -> Result<()> {
+    let bounds = [f64::from(test.bounds.0), f64::from(test.bounds.1)];
+    let features = test.shape.iter().product();
+    plan.threat.check_within(features, bounds)?;
+    for config in &plan.attacks {
+        let threat = config.check()?.threat();
+        threat.check_within(features, bounds)?;
+        if threat != plan.threat {
+            bail!(
+                Config,
+                "evaluate: {} has the budget {} {}, the plan {} {}; a comparison has one budget",
+                config.label(),
+                threat.norm,
+                threat.eps,
+                plan.threat.norm,
+                plan.threat.eps
+            );
+        }
+    }
+    if !plan.radii.is_sorted_by(|a, b| a < b) {
+        bail!(Config, "evaluate: the radii {:?} must increase", plan.radii);
+    }
+    for &eps in &plan.radii {
+        Threat::new(plan.threat.norm, eps).check_within(features, bounds)?;
+    }
+    Ok(())
 }
 
 /// Predicted classes of the samples `rows`.

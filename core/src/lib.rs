@@ -1,4 +1,45 @@
 //! Adversarial training that protects privacy, on any compute backend.
+//!
+//! This crate has everything but the kernels: tensors and differentiation ([`tensor`], [`grad`]),
+//! networks ([`nn`], [`model`]), evasion attacks ([`attack`]), training ([`train`]), attacks on
+//! privacy ([`privacy`]), and the report that joins them ([`evaluate`](mod@evaluate), [`report`]). A
+//! backend executes the operations ([`backend`], [`op`]); programs choose one by name ([`registry`]).
+//!
+//! Train a classifier on samples that PGD makes while it learns, then attack it:
+//!
+//! ```
+//! use inocula_core::attack::{Aim, AttackConfig, Norm, Pgd, perturb_rows};
+//! use inocula_core::data::digits;
+//! use inocula_core::model::Network;
+//! use inocula_core::nn::{Preset, init_params};
+//! use inocula_core::place::Placement;
+//! use inocula_core::rng::Rng;
+//! use inocula_core::train::{Rule, TrainConfig, fit};
+//! use inocula_core::{DType, Registry};
+//!
+//! let device = Registry::new().with(inocula_backend_ndarray::ENTRY).open("ndarray?threads=2")?;
+//! let rng = Rng::new(1);
+//! let (train, test) = digits()?.split_stratified(0.25, &rng.child("split"));
+//!
+//! let spec = Preset::find("mlp")?.spec(&train.shape, train.classes, [0.0, 1.0])?;
+//! let params = init_params(&spec, &device, DType::F32, &rng.child("init"))?;
+//! let mut network = Network::new(spec, params, &device)?;
+//!
+//! let pgd = AttackConfig::Pgd(Pgd { steps: 5, ..Pgd::new(Norm::Linf, 0.1) });
+//! let rule = Rule::Madry { attack: pgd.clone() };
+//! let config = TrainConfig { epochs: 2, rule, ..TrainConfig::default() };
+//! fit(&mut network, &train, Some(&test), &config, &rng.child("train"), &mut ())?;
+//!
+//! let rows: Vec<usize> = (0..100).collect();
+//! let outcome = perturb_rows(
+//!     &*pgd.check()?, &network, &test, &rows, Aim::Untargeted,
+//!     &Placement::new(&device), &rng.child("attack"), &mut |_| Ok(()),
+//! )?;
+//! let held = outcome.success.iter().filter(|fooled| !**fooled).count();
+//! assert!(outcome.distance.iter().all(|d| *d <= 0.1 + 1e-6));
+//! println!("{held} of 100 test samples held against PGD");
+//! # Ok::<(), inocula_core::Error>(())
+//! ```
 
 pub mod error;
 

@@ -96,8 +96,9 @@ impl Window {
     /// How many windows fit an input of `[height, width]`; `None` if not even one does.
     pub fn output(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         let fit = |i: usize| {
-            let reach = self.dilation[i] * (self.kernel[i].checked_sub(1)?) + 1;
-            Some((input[i] + 2 * self.padding[i]).checked_sub(reach)? / self.stride[i] + 1)
+            let reach = self.dilation[i].checked_mul(self.kernel[i].checked_sub(1)?)?;
+            let padded = self.padding[i].checked_mul(2)?.checked_add(input[i])?;
+            Some(padded.checked_sub(reach.checked_add(1)?)?.checked_div(self.stride[i])? + 1)
         };
         Some([fit(0)?, fit(1)?])
     }

@@ -18,6 +18,7 @@ pub enum OptimizerConfig {
     /// Adam (Kingma and Ba 2015, algorithm 1).
     Adam(Adam),
     /// RMSProp (Hinton 2012, lecture 6e).
+    #[serde(rename = "rmsprop")]
     RmsProp(RmsProp),
 }
 
@@ -101,12 +102,21 @@ impl OptimizerConfig {
                 let default = Adam::default();
                 OptimizerConfig::Adam(Adam { lr: lr.unwrap_or(default.lr), ..default })
             }
-            "rmsprop" | "rms_prop" => {
+            "rmsprop" => {
                 let default = RmsProp::default();
                 OptimizerConfig::RmsProp(RmsProp { lr: lr.unwrap_or(default.lr), ..default })
             }
             _ => bail!(Config, "optimizer: {name:?} is not one of sgd, momentum, adam, rmsprop"),
         })
+    }
+
+    /// Name in configurations. Momentum is SGD's.
+    pub fn name(&self) -> &'static str {
+        match self {
+            OptimizerConfig::Sgd(_) => "sgd",
+            OptimizerConfig::Adam(_) => "adam",
+            OptimizerConfig::RmsProp(_) => "rmsprop",
+        }
     }
 
     /// Replaces the learning rate.
@@ -181,19 +191,26 @@ impl Optimizer {
         if grads.len() != params.len() {
             bail!(Usage, "optimizer: {} gradients for {} parameters", grads.len(), params.len());
         }
+        for ((name, p), g) in params.iter().zip(&grads) {
+            if g.check()?.aval() != p.aval() {
+                bail!(Shape, "optimizer: gradient {} for {name} of {}", g.aval(), p.aval());
+            }
+        }
         self.step += 1;
         if self.state.is_empty() {
             let slots = self.slots();
             self.state = params.iter().map(|(_, p)| vec![p.fill(0.0); slots]).collect();
         }
         let mut values = Vec::with_capacity(grads.len());
-        for (i, g) in grads.into_iter().enumerate() {
-            let p = params.values()[i].clone();
+        for (i, (g, (_, p))) in grads.into_iter().zip(params.iter()).enumerate() {
             let state = std::mem::take(&mut self.state[i]);
-            let (p, state) = self.update(p, g, state, lr_scale);
-            p.check()?;
-            values.push(p);
+            let (p, state) = self.update(p.clone(), g, state, lr_scale);
+            // Both carry their error, if there is one, so a later step meets it again.
             self.state[i] = state;
+            values.push(p);
+        }
+        for value in &values {
+            value.check()?;
         }
         params.with_values(values)
     }

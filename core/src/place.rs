@@ -10,7 +10,7 @@ pub struct Placement {
     pub device: Device,
     /// Dtype of the inputs.
     pub dtype: DType,
-    /// Samples per batch. Results do not depend on it, time and memory do.
+    /// Samples per batch. Results depend on it by rounding only, time and memory do in full.
     pub batch: usize,
 }
 

@@ -472,8 +472,9 @@ fn leaks(device: &Device) -> Outcome {
     let place = Placement::new(device);
     let over_fitted = loss_threshold(&model, &few, &test, &place)?;
     let fresh = loss_threshold(&network(device, "mlp")?, &few, &test, &place)?;
+    let chance = over_fitted.roc.advantage_by_chance(1e-3);
     let (over, fresh) = (over_fitted.roc.advantage(), fresh.roc.advantage());
-    ensure(over > 0.25, || format!("advantage {over}"))?;
+    ensure(over > chance, || format!("advantage {over}, by chance up to {chance}"))?;
     ensure(over_fitted.yeom_advantage <= over + 1e-12, || "above the best threshold".into())?;
-    ensure(fresh < over / 2.0, || format!("untrained {fresh}, over-fitted {over}"))
+    ensure(fresh < chance, || format!("untrained {fresh}, by chance up to {chance}"))
 }

@@ -53,6 +53,9 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     {
         bail!(Config, "--target {class}: the model has the classes 0 to {}", test.classes - 1);
     }
+    if flags.samples == Some(0) {
+        bail!(Config, "attack: --samples 0 leaves nothing to attack");
+    }
     let folder = flags.out.clone().unwrap_or_else(|| flags.run.join(folder_name(&attack_config)));
     runs::prepare(&folder, "attack.json", flags.force)?;
     let seed = flags.seed.unwrap_or(run.config.seed);
@@ -87,6 +90,7 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         target: flags.target,
         result: AttackReport { seconds: Some(seconds), ..result },
     };
+    runs::retract(&folder.join("attack.json"))?;
     write_npz(&folder.join("adversarial.npz"), &test, &rows, &outcome)?;
     runs::write_json(&folder.join("attack.json"), &record)?;
     print(&record.result, &record.model);

@@ -1,5 +1,6 @@
 //! `inocula evaluate`: trained models against a baseline, one report.
 
+use inocula_core::attack::ball::diameter;
 use inocula_core::attack::{AttackConfig, Norm, Threat};
 use inocula_core::evaluate::{Contender, Plan, evaluate};
 use inocula_core::rng::Rng;
@@ -12,7 +13,7 @@ use crate::runs::Run;
 use crate::{backends, config, reporting, runs};
 
 pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
-    let plan = plan(flags)?;
+    let mut plan = plan(flags)?;
     let first = config::read::<config::RunConfig>(&flags.runs[0].join("config.toml"));
     let backend = match (&flags.backend, first) {
         (Some(backend), _) => backend.clone(),
@@ -25,6 +26,9 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     runs::prepare(&flags.out, "report.json", flags.force)?;
     let base = &runs[0].config;
     let (train, test) = base.datasets()?;
+    let bounds = [f64::from(test.bounds.0), f64::from(test.bounds.1)];
+    let widest = diameter(plan.threat.norm, test.shape.iter().product(), bounds);
+    plan.radii.retain(|radius| *radius > 0.0 && *radius <= widest);
     let seed = flags.seed.unwrap_or(base.seed);
     let config = exact(flags, &plan, &runs, &backend, seed)?;
     let contenders = contenders(runs);
@@ -75,15 +79,17 @@ fn plan(flags: &Evaluate) -> Result<Plan> {
         let attacks = ["fgsm", "pgd"].iter().map(|n| AttackConfig::named(n, threat));
         plan.attacks = attacks.collect::<Result<_>>()?;
     } else if rescaled {
-        plan.attacks = plan.attacks.iter().map(|a| a.with_eps(eps)).collect();
+        plan.attacks = plan.attacks.iter().map(|a| a.with_threat(threat)).collect();
     }
     if plan.radii.is_empty() || rescaled {
         plan.radii = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0].iter().map(|f| f * eps).collect();
-        plan.radii.retain(|r| *r > 0.0);
     }
     plan.samples = flags.samples.or(plan.samples);
     for attack in &plan.attacks {
         attack.check()?;
+    }
+    if plan.samples == Some(0) {
+        bail!(Config, "evaluate: --samples 0 leaves nothing to attack");
     }
     Ok(plan)
 }
@@ -111,7 +117,7 @@ fn contenders(runs: Vec<Run>) -> Vec<Contender> {
         name: run.name,
         network: run.network,
         baseline: i == 0,
-        training: Some(run.metrics.training),
+        training: run.metrics.training,
     };
     runs.into_iter().enumerate().map(entry).collect()
 }

@@ -4,6 +4,7 @@ mod attack;
 mod data;
 mod demo;
 mod evaluate;
+mod import;
 mod train;
 
 use inocula_core::attack::{AttackConfig, Threat};
@@ -18,6 +19,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Demo(flags) => demo::run(&flags, quiet),
         Command::Train(flags) => train::run(&flags, quiet),
+        Command::Import(flags) => import::run(&flags),
         Command::Attack(flags) => attack::run(&flags, quiet),
         Command::Evaluate(flags) => evaluate::run(&flags, quiet),
         Command::Data(flags) => data::run(flags.command, quiet),

@@ -41,7 +41,7 @@ pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
         host: HostSection::current(),
         seed: config.seed,
         dataset: reporting::dataset(&train, &test),
-        training,
+        training: Some(training),
         test: test_scores,
     };
     runs::write(&flags.out, &config, &network, &metrics)?;
@@ -72,7 +72,8 @@ pub(super) fn train_one(
     })
 }
 
-fn score(network: &Network, test: &Dataset) -> Result<ClassificationReport> {
+/// Scores of a network on test data.
+pub(super) fn score(network: &Network, test: &Dataset) -> Result<ClassificationReport> {
     let place = Placement { dtype: network.dtype(), ..Placement::new(network.device()) };
     let rows: Vec<usize> = (0..test.len()).collect();
     let mut predictions = Vec::with_capacity(test.len());
@@ -85,22 +86,22 @@ fn score(network: &Network, test: &Dataset) -> Result<ClassificationReport> {
 
 fn summarize(metrics: &Metrics) {
     let percent = |a: f64| format!("{:.2} %", 100.0 * a);
-    output::line(format!(
-        "{}: {} in {:.1} s on {}",
-        metrics.dataset.name,
-        metrics.training.description,
-        metrics.training.seconds,
-        metrics.backend.spec
-    ));
+    let test = &metrics.test;
+    if let Some(training) = &metrics.training {
+        output::line(format!(
+            "{}: {} in {:.1} s on {}",
+            metrics.dataset.name, training.description, training.seconds, metrics.backend.spec
+        ));
+    }
     output::line(format!(
         "test accuracy {}, precision {}, recall {}, F1 {}",
-        percent(metrics.test.accuracy),
-        percent(metrics.test.precision),
-        percent(metrics.test.recall),
-        percent(metrics.test.f1)
+        percent(test.accuracy),
+        percent(test.precision),
+        percent(test.recall),
+        percent(test.f1)
     ));
-    let last = metrics.training.history.last().and_then(|e| e.robust_accuracy);
-    if let Some(robust) = last {
+    let history = metrics.training.iter().flat_map(|t| &t.history);
+    if let Some(robust) = history.last().and_then(|e| e.robust_accuracy) {
         output::line(format!("robust accuracy at the last epoch {}", percent(robust)));
     }
 }
@@ -118,8 +119,13 @@ fn configure(flags: &Train) -> Result<RunConfig> {
         config.model = config::ModelConfig { preset: Some(model.clone()), layers: None };
     }
     if let Some(name) = &flags.optimizer {
-        config.train.optimizer = OptimizerConfig::named(name, flags.lr)?;
-    } else if let Some(lr) = flags.lr {
+        let named = OptimizerConfig::named(name, flags.lr)?;
+        // The constants of the file stay where the optimiser stays; `momentum` sets one of them.
+        if named.name() != config.train.optimizer.name() || named.name() != name {
+            config.train.optimizer = named;
+        }
+    }
+    if let Some(lr) = flags.lr {
         config.train.optimizer.set_lr(lr);
     }
     config.seed = flags.seed.unwrap_or(config.seed);
@@ -131,50 +137,44 @@ fn configure(flags: &Train) -> Result<RunConfig> {
     Ok(config)
 }
 
-/// The attack flags go to the rule, and to the monitor where the file sets none.
+/// The attack flags go to the attacks of the rule; with the standard rule, which has none, to the
+/// monitor. A monitor that the file sets is otherwise left alone; without one it is the rule's attack.
 fn configure_rule(flags: &Train, train: &mut TrainConfig) -> Result<()> {
-    let current = match &train.rule {
-        Rule::Standard {} => None,
-        Rule::Mixed { attacks, .. } => attacks.first().cloned(),
-        Rule::Madry { attack } => Some(attack.clone()),
+    let attacks = match &train.rule {
+        Rule::Standard {} => Vec::new(),
+        Rule::Mixed { attacks, .. } => attacks.clone(),
+        Rule::Madry { attack } => vec![attack.clone()],
     };
-    let asked = flags.attack.any();
-    let attack = |usual: &str| -> Result<AttackConfig> {
-        let mut with_name = flags.attack.clone();
-        if current.is_none() && with_name.attack.is_none() {
-            with_name.attack = Some(usual.into());
-        }
-        with_name.apply(current.clone())
+    let (old_name, old_ratio) = match &train.rule {
+        Rule::Standard {} => ("standard", None),
+        Rule::Mixed { ratio, .. } => ("mixed", Some(*ratio)),
+        Rule::Madry { .. } => ("madry", None),
     };
-    let old_ratio = match &train.rule {
-        Rule::Mixed { ratio, .. } => Some(*ratio),
-        _ => None,
-    };
-    let named = match (flags.rule.as_deref(), &train.rule) {
-        (Some(name), _) => name,
-        (None, Rule::Standard {}) => "standard",
-        (None, Rule::Mixed { .. }) => "mixed",
-        (None, Rule::Madry { .. }) => "madry",
-    };
-    if named != "mixed" && flags.ratio.is_some() {
-        bail!(Config, "--ratio is for --rule mixed; the rule here is {named}");
+    let name = flags.rule.as_deref().unwrap_or(old_name);
+    if name != "mixed" && flags.ratio.is_some() {
+        bail!(Config, "--ratio is for --rule mixed; the rule here is {name}");
     }
-    let unchanged = flags.rule.is_none() && flags.ratio.is_none() && !asked;
-    match named {
-        "standard" if asked => {
-            // Nothing to train on, but something to watch.
-            train.monitor = Some(attack("pgd")?);
-            train.rule = Rule::Standard {};
+    train.rule = match name {
+        "standard" => {
+            if flags.attack.any() {
+                let monitor = train.monitor.take();
+                train.monitor = Some(changed(flags, monitor, "pgd")?);
+            }
+            Rule::Standard {}
         }
-        "standard" => train.rule = Rule::Standard {},
-        _ if unchanged => {}
-        "mixed" => {
-            let ratio = flags.ratio.or(old_ratio).unwrap_or(0.5);
-            train.rule = Rule::Mixed { ratio, attacks: vec![attack("fgsm")?] };
+        "mixed" => Rule::Mixed {
+            ratio: flags.ratio.or(old_ratio).unwrap_or(0.5),
+            attacks: all_changed(flags, attacks, "fgsm")?,
+        },
+        "madry" => {
+            let mut attacks = all_changed(flags, attacks, "pgd")?;
+            if attacks.len() > 1 {
+                bail!(Config, "--rule madry has one attack, the file names {}", attacks.len());
+            }
+            Rule::Madry { attack: attacks.remove(0) }
         }
-        "madry" => train.rule = Rule::Madry { attack: attack("pgd")? },
-        _ => bail!(Config, "--rule {named:?} is not one of standard, mixed, madry"),
-    }
+        _ => bail!(Config, "--rule {name:?} is not one of standard, mixed, madry"),
+    };
     if train.monitor.is_none() {
         train.monitor = match &train.rule {
             Rule::Standard {} => None,
@@ -183,4 +183,28 @@ fn configure_rule(flags: &Train, train: &mut TrainConfig) -> Result<()> {
         };
     }
     Ok(())
+}
+
+/// The attacks of a rule with what the flags change of each; at least one.
+fn all_changed(
+    flags: &Train,
+    attacks: Vec<AttackConfig>,
+    usual: &str,
+) -> Result<Vec<AttackConfig>> {
+    if attacks.is_empty() {
+        return Ok(vec![changed(flags, None, usual)?]);
+    }
+    if attacks.len() > 1 && flags.attack.attack.is_some() {
+        bail!(Config, "--attack names one attack, the file {}; change the file", attacks.len());
+    }
+    attacks.into_iter().map(|a| changed(flags, Some(a), usual)).collect()
+}
+
+/// An attack with what the flags change; `usual` names the one meant where neither does.
+fn changed(flags: &Train, attack: Option<AttackConfig>, usual: &str) -> Result<AttackConfig> {
+    let mut asked = flags.attack.clone();
+    if attack.is_none() && asked.attack.is_none() {
+        asked.attack = Some(usual.into());
+    }
+    asked.apply(attack)
 }

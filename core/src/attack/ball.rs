@@ -8,7 +8,7 @@ use crate::{Result, Tensor, bail};
 
 /// Radius in `norm` of a ball that contains the whole box `[lo, hi]^features`, around any of its
 /// points.
-pub(super) fn diameter(norm: Norm, features: usize, [lo, hi]: [f64; 2]) -> f64 {
+pub fn diameter(norm: Norm, features: usize, [lo, hi]: [f64; 2]) -> f64 {
     let n = features as f64;
     match norm {
         Norm::Linf => hi - lo,
@@ -43,6 +43,38 @@ impl Threat {
             bail!(Config, "attack: eps = {} must be a number of at least 0", self.eps);
         }
         Ok(())
+    }
+
+    /// Checks the radius against the box `bounds` of inputs with this many features.
+    ///
+    /// # Errors
+    /// It is negative, not finite, or exceeds the box: no two inputs are that far apart.
+    pub fn check_within(&self, features: usize, bounds: [f64; 2]) -> Result<()> {
+        self.check()?;
+        let [lo, hi] = bounds;
+        let diameter = diameter(self.norm, features, bounds);
+        if self.eps > diameter * (1.0 + 1e-9) {
+            bail!(
+                Config,
+                "attack: eps = {} exceeds the box: inputs in [{lo}, {hi}] are at most {diameter:.4} \
+                 apart in {}; is eps meant for 0..255?",
+                self.eps,
+                self.norm
+            );
+        }
+        Ok(())
+    }
+
+    /// How far a projected perturbation may exceed the radius by
+    /// rounding: an f32 ulp of the largest input for each value, and a relative 1e-6.
+    pub(super) fn tolerance(&self, features: usize, [lo, hi]: [f64; 2]) -> f64 {
+        let ulp = f64::from(f32::EPSILON) * lo.abs().max(hi.abs()).max(self.eps);
+        let terms = match self.norm {
+            Norm::Linf | Norm::L0 => 1.0,
+            Norm::L2 => (features as f64).sqrt(),
+            Norm::L1 => features as f64,
+        };
+        1e-6 * (1.0 + self.eps) + ulp * terms
     }
 
     /// The nearest point to `x` within the ball around `x0` and the box (L1: of both at once;

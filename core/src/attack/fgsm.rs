@@ -14,7 +14,8 @@ pub(super) const ENTRY: AttackEntry = AttackEntry {
     at: |threat| AttackConfig::Fgsm(Fgsm::new(threat.norm, threat.eps)),
 };
 
-/// `x + eps d`, with `d` the direction of steepest ascent: `sign(g)` in Linf, `g / |g|` in L2 and L1.
+/// `x + eps d`, with `d` along the gradient: `sign(g)` in Linf, `g / |g|_2` in L2, `g / |g|_1` in L1 (of
+/// these only the first two ascend most steeply; it is what FGM means in L1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fgsm {

@@ -55,8 +55,6 @@ pub fn minimal_perturbations(
             }
         }
     }
-    let share = |open: &[usize]| open.len() as f64 / rows.len().max(1) as f64;
-    let mut curve = vec![(0.0, share(&open))];
     for &eps in radii {
         if !open.is_empty() {
             let attack = attack_at(eps)?;
@@ -78,8 +76,14 @@ pub fn minimal_perturbations(
             }
             open.retain(|&i| distance[i].is_none());
         }
-        curve.push((eps, share(&open)));
     }
+    // From the distances, not from what was open at each radius: a success found at a larger radius
+    // may have been pulled back into a smaller ball.
+    let held = |eps: f64| {
+        let held = distance.iter().filter(|d| d.is_none_or(|d| d > eps)).count();
+        held as f64 / rows.len().max(1) as f64
+    };
+    let curve = std::iter::once(0.0).chain(radii.iter().copied()).map(|r| (r, held(r))).collect();
     Ok(Minimal { distance, curve })
 }
 

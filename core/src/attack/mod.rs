@@ -41,7 +41,7 @@ pub enum Access {
 }
 
 /// Randomness of a batch: a stream of its own for every sample, named by the sample's place in the
-/// data set, so that results do not depend on batch size or order.
+/// data set, so that results depend on batch size and order only by rounding.
 #[derive(Clone)]
 pub struct Draws {
     rng: Rng,
@@ -171,14 +171,17 @@ impl AttackConfig {
         }
     }
 
-    /// The same attack with another budget. A step length that was given keeps its ratio to it.
+    /// The same attack with another budget. A step length that was given keeps its ratio to the
+    /// radius; in another norm it would mean something else, and the usual one is taken.
     #[must_use]
-    pub fn with_eps(&self, eps: f64) -> Self {
+    pub fn with_threat(&self, threat: Threat) -> Self {
+        let Threat { norm, eps } = threat;
         match self {
-            AttackConfig::Fgsm(c) => AttackConfig::Fgsm(Fgsm { eps, ..c.clone() }),
+            AttackConfig::Fgsm(c) => AttackConfig::Fgsm(Fgsm { norm, eps, ..c.clone() }),
             AttackConfig::Pgd(c) => {
-                let step = c.step.filter(|_| c.eps > 0.0).map(|s| s * eps / c.eps);
-                AttackConfig::Pgd(Pgd { eps, step, ..c.clone() })
+                let same = c.norm == norm && c.eps > 0.0;
+                let step = c.step.filter(|_| same).map(|s| s * eps / c.eps);
+                AttackConfig::Pgd(Pgd { norm, eps, step, ..c.clone() })
             }
         }
     }

@@ -1,6 +1,5 @@
 //! The one way to run an attack: check, run, project, measure.
 
-use super::ball::diameter;
 use super::{Aim, Attack, Draws, Goal};
 use crate::data::Dataset;
 use crate::model::{Classifier, Metered};
@@ -20,14 +19,11 @@ pub struct Outcome {
     pub success: Vec<bool>,
     /// Size of each perturbation in the attack's norm, in f64.
     pub distance: Vec<f64>,
-    /// Rows of the model evaluated.
+    /// Rows of the model that the attack evaluated.
     pub queries: u64,
     /// Of these, rows evaluated for a gradient.
     pub gradient_calls: u64,
 }
-
-/// How far a perturbation in f32 may exceed the radius by rounding, relative to the input's scale.
-const TOLERANCE: f64 = 1e-6;
 
 /// Runs `attack` on a batch `x` (`[N, ...]`) and measures the result.
 ///
@@ -73,7 +69,7 @@ pub fn perturb(
         })
         .collect();
     let logits = model.logits(&adversarial)?;
-    let allowed = threat.eps + TOLERANCE * (1.0 + threat.eps.max(hi.abs()).max(lo.abs()));
+    let allowed = threat.eps + threat.tolerance(each, [lo, hi]);
     if let Some(d) = distance.iter().find(|d| **d > allowed) {
         bail!(
             Numeric,
@@ -129,23 +125,11 @@ fn check_request(
 ) -> Result<()> {
     goal.check(x.check()?.dim(0), model.classes())?;
     let threat = attack.threat();
-    threat.check()?;
     let [lo, hi] = model.bounds();
     if let Some(v) = x.to_f64_vec()?.into_iter().find(|v| !(lo..=hi).contains(v)) {
         bail!(Data, "attack: an input value of {v} is outside of the model's bounds [{lo}, {hi}]");
     }
-    let features = x.shape().iter().skip(1).product();
-    let diameter = diameter(threat.norm, features, [lo, hi]);
-    if threat.eps > diameter * (1.0 + 1e-9) {
-        bail!(
-            Config,
-            "attack: eps = {} exceeds the box: inputs in [{lo}, {hi}] are at most {diameter:.4} \
-             apart in {}; is eps meant for 0..255?",
-            threat.eps,
-            threat.norm.name()
-        );
-    }
-    Ok(())
+    threat.check_within(x.shape().iter().skip(1).product(), [lo, hi])
 }
 
 /// Runs an attack on the samples `rows` of a data set, in batches, and joins the outcomes. `progress` hears of every finished batch and may stop the run with an error.

@@ -1,9 +1,9 @@
 //! Reverse-mode differentiation of any order.
 //!
-//! The graph lives in the values: a tensor computed from a tracked one holds a [`Node`], nothing
-//! else is recorded and there is no global mode. Gradients are built from the same operations as
-//! everything else ([`vjp`]), so a gradient can be differentiated again: [`grad`] hands the rules
-//! detached operands and records nothing, [`grad_graph`] hands them the originals.
+//! The graph lives in the values: a tensor computed from a tracked one holds a node, nothing else is
+//! recorded and there is no global mode. Each operation has one rule, built from the same operations
+//! as everything else, so a gradient can be differentiated again: [`grad`] hands the rules detached
+//! operands and records nothing, [`grad_graph`] hands them the originals.
 //!
 //! Only paths that lead to the requested tensors are walked: an attack, which asks for the input's
 //! gradient alone, computes no weight gradient, and does not keep the activations for one.
@@ -57,7 +57,7 @@ pub fn vector_jacobian(y: &Tensor, seed: &Tensor, xs: &[&Tensor]) -> Result<Vec<
     if seed.check()?.aval() != y.check()?.aval() {
         bail!(Shape, "vector_jacobian: seed {} for an output {}", seed.aval(), y.aval());
     }
-    backward(y, seed, xs, false)
+    backward(y, &seed.detach(), xs, false)
 }
 
 fn backward(y: &Tensor, seed: &Tensor, xs: &[&Tensor], graph: bool) -> Result<Vec<Tensor>> {

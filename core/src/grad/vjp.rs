@@ -143,14 +143,18 @@ impl Rule<'_> {
             Binary::Pow => smallvec![
                 self.when(0, || {
                     let (a, b) = (self.x(0), self.x(1));
-                    g * &(&b * a.pow(&(&b - 1.0)))
+                    // b a^(b-1), but 0 for b = 0, where the formula gives 0 times infinity at a = 0.
+                    let zero = b.scalar(0.0);
+                    let none = b.eq(&zero);
+                    let exponent = zero.where_(&none, &(&b - 1.0));
+                    g * &zero.where_(&none, &(&b * a.pow(&exponent)))
                 }),
                 self.when(1, || {
                     let (a, b) = (self.x(0), self.x(1));
-                    // a^b log(a) tends to 0 with a, where log(0) alone would give NaN.
-                    let zero = a.scalar(0.0);
-                    let log = zero.where_(&a.eq(&zero), &a.log());
-                    g * &(a.pow(&b) * log)
+                    // a^b log(a) tends to 0 with a, where log(0) alone would give NaN. The operand is
+                    // replaced, not the result, so that the derivative of the log stays finite too.
+                    let safe = a.scalar(1.0).where_(&a.eq(&a.scalar(0.0)), &a);
+                    g * &(a.pow(&b) * safe.log())
                 }),
             ],
         }
@@ -287,7 +291,9 @@ impl Rule<'_> {
         let seed = y.fill(1.0);
         match super::backward(&y, &seed, &xs, self.graph) {
             Ok(grads) => wanted.into_iter().zip(grads).for_each(|(i, g)| parts[i] = Some(g)),
-            Err(err) => parts[0] = Some(Tensor::failed(self.g.device(), err)),
+            Err(err) => wanted
+                .into_iter()
+                .for_each(|i| parts[i] = Some(Tensor::failed(self.g.device(), err.clone()))),
         }
         parts
     }

@@ -130,6 +130,14 @@ impl Roc {
         best.tpr - best.fpr
     }
 
+    /// What [`Roc::advantage`] stays below with probability `1 - alpha` if the scores tell nothing:
+    /// the best threshold is chosen after the fact, so noise alone gives more than 0. The one-sided
+    /// Smirnov bound `sqrt(ln(1 / alpha) / 2 * (1 / members + 1 / non_members))`.
+    pub fn advantage_by_chance(&self, alpha: f64) -> f64 {
+        let each = 1.0 / self.members as f64 + 1.0 / self.non_members as f64;
+        (-alpha.ln() / 2.0 * each).sqrt()
+    }
+
     /// Accuracy at the best threshold if members and non-members were equally many: 0.5 is chance.
     pub fn balanced_accuracy(&self) -> f64 {
         f64::midpoint(1.0, self.advantage())

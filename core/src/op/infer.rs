@@ -18,10 +18,15 @@ impl Op {
         if !fits {
             bail!(Shape, "{code}: got {} operands, takes {}", args.len(), code.arity());
         }
-        if let Op::Fused(fused) = self {
-            return infer_fused(fused, args);
+        let outs = match self {
+            Op::Fused(fused) => infer_fused(fused, args)?,
+            _ => smallvec![self.infer_one(args)?],
+        };
+        // Views make large operands free, so a result can be too large where no operand was.
+        for out in &outs {
+            Shape::new(&out.shape).map_err(|e| e.context(code))?;
         }
-        Ok(smallvec![self.infer_one(args)?])
+        Ok(outs)
     }
 
     fn infer_one(&self, args: &[Aval]) -> Result<Aval> {
@@ -350,17 +355,28 @@ fn fold(window: &Window, size: [usize; 2], cols: Aval) -> Result<Aval> {
     }
 }
 
+/// Whether some window has no tap inside an axis of this extent.
+fn misses(window: &Window, axis: usize, extent: usize, windows: usize) -> bool {
+    let (stride, padding) = (window.stride[axis], window.padding[axis]);
+    padding > 0
+        && (0..windows).any(|o| {
+            let tap = |k: usize| (o * stride + k * window.dilation[axis]).checked_sub(padding);
+            !(0..window.kernel[axis]).any(|k| tap(k).is_some_and(|at| at < extent))
+        })
+}
+
 fn pool(code: OpCode, window: &Window, x: Aval) -> Result<Aval> {
     want_float(code, x)?;
     let [n, c, h, w] = want_rank4(code, "input", x)?;
     let out = want_window(code, window, [h, w])?;
-    let empty_window = (0..2).any(|i| window.padding[i] * 2 > window.kernel[i]);
-    if empty_window {
+    if (0..2).any(|i| misses(window, i, [h, w][i], out[i])) {
         bail!(
             Shape,
-            "{code}: padding {:?} exceeds half of the kernel {:?}",
+            "{code}: with kernel {:?}, padding {:?} and dilation {:?} a window of an input [{h}, {w}] \
+             holds padding only",
+            window.kernel,
             window.padding,
-            window.kernel
+            window.dilation
         );
     }
     Ok(Aval::new(x.dtype, Shape::new(&[n, c, out[0], out[1]])?))
@@ -493,5 +509,27 @@ mod tests {
         let cols = Op::Unfold2d(window).infer(&[x]).unwrap()[0];
         assert_eq!(*cols.shape, [2, 27, 16]);
         assert_eq!(Op::Fold2d { window, size: [7, 7] }.infer(&[cols]).unwrap()[0], x);
+    }
+
+    #[test]
+    fn windows_of_padding_alone_are_refused() {
+        let window = |dilation: usize, padding: usize| Window {
+            kernel: [1, 2],
+            stride: [1, 1],
+            padding: [0, padding],
+            dilation: [1, dilation],
+        };
+        let pool = |window: Window| Op::MaxPool2dIdx(window).infer(&[f32(&[1, 1, 1, 4])]);
+        // Taps at -1 and 4 of an axis of 4: neither is inside.
+        assert!(pool(window(5, 1)).unwrap_err().to_string().contains("holds padding only"));
+        assert!(pool(window(4, 1)).is_ok());
+    }
+
+    #[test]
+    fn results_too_large_for_memory_are_errors() {
+        let (a, b) = (f32(&[1 << 31, 1]), f32(&[1, 1 << 31]));
+        assert!(message(&Op::Binary(Binary::Add), &[a, b]).contains("too many elements"));
+        let huge = Window { padding: [usize::MAX / 2 + 1; 2], ..Window::square(2, 1, 0) };
+        assert!(Op::Unfold2d(huge).infer(&[f32(&[1, 1, 4, 4])]).is_err());
     }
 }

@@ -5,7 +5,6 @@
 //! other model.
 
 use crate::data::Dataset;
-use crate::loss::cross_entropy;
 use crate::metrics::Roc;
 use crate::model::Classifier;
 use crate::place::Placement;
@@ -53,8 +52,37 @@ pub fn losses(model: &dyn Classifier, data: &Dataset, place: &Placement) -> Resu
     let rows: Vec<usize> = (0..data.len()).collect();
     let mut all = Vec::with_capacity(data.len());
     for rows in place.portions(&rows) {
-        let (x, y) = place.tensors(data, rows)?;
-        all.extend(cross_entropy(&model.logits(&x)?, &y).to_f64_vec()?);
+        let (x, _) = place.tensors(data, rows)?;
+        let logits = model.logits(&x)?.to_f64_vec()?;
+        let samples = logits.chunks(logits.len() / rows.len()).zip(rows);
+        all.extend(samples.map(|(z, &row)| cross_entropy(z, data.labels[row] as usize)));
     }
     Ok(all)
+}
+
+/// `log(sum_i exp(z_i - z_y))` in f64. In f32 the loss of every sample that the model is sure of
+/// would round to the same 0, and those are the samples that tell members from others.
+fn cross_entropy(logits: &[f64], label: usize) -> f64 {
+    let own = logits[label];
+    let others = || logits.iter().enumerate().filter(|(i, _)| *i != label).map(|(_, z)| z - own);
+    let shift = others().fold(0.0, f64::max);
+    if shift == 0.0 {
+        return others().map(f64::exp).sum::<f64>().ln_1p();
+    }
+    let rest: f64 = others().map(|d| (d - shift).exp()).sum();
+    shift + (rest + (-shift).exp()).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loss_of_sure_samples_keeps_its_size() {
+        // log(1 + 2 e^-40)
+        let sure = cross_entropy(&[0.0, 40.0, 0.0], 1);
+        assert!((sure / (2.0 * (-40f64).exp()) - 1.0).abs() < 1e-12, "{sure}");
+        assert!((cross_entropy(&[0.0, 0.0], 0) - 2f64.ln()).abs() < 1e-15);
+        assert!((cross_entropy(&[900.0, 0.0], 1) - 900.0).abs() < 1e-9);
+    }
 }

@@ -85,6 +85,15 @@ impl Report {
 struct Finding {
     sentence: &'static str,
     of: fn(&ModelReport) -> Option<f64>,
+    /// What is added about the model.
+    remark: fn(&ModelReport) -> Option<&'static str>,
+}
+
+/// That the advantage found is one that chance gives too.
+fn by_chance(model: &ModelReport) -> Option<&'static str> {
+    let found = model.strongest_membership()?;
+    (found.advantage <= found.advantage_by_chance?)
+        .then_some("; with so few samples chance gives as much, so nothing was shown to leak")
 }
 
 const FINDINGS: &[Finding] = &[
@@ -92,14 +101,17 @@ const FINDINGS: &[Finding] = &[
         sentence: "Robustness: {model} gets {value} right under the worst of the attacks|{model} \
                    {value}",
         of: ModelReport::robust_accuracy,
+        remark: |_| None,
     },
     Finding {
         sentence: "Privacy: {model} gives membership inference an advantage of {value}|{model} {value}",
         of: |m| m.strongest_membership().map(|a| a.advantage),
+        remark: by_chance,
     },
     Finding {
         sentence: "Utility: {model} gets {value} of clean samples right|{model} {value}",
         of: |m| Some(m.clean.accuracy),
+        remark: |_| None,
     },
 ];
 
@@ -118,6 +130,7 @@ impl Finding {
             let points = format::signed((value - reference) * 100.0, 1);
             line.push_str(&format!(", {} ({points} points)", fill(other, baseline, reference)));
         }
+        line.push_str((self.remark)(model).unwrap_or_default());
         line.push('.');
         Some(line)
     }
@@ -157,6 +170,9 @@ fn figures(report: &Report) -> Vec<Figure> {
     }));
     all.push(Figure::new("Membership advantage", Percent, Some(Lower), |m| {
         m.strongest_membership().map(|a| a.advantage)
+    }));
+    all.push(Figure::new("Advantage by chance, up to", Percent, None, |m| {
+        m.strongest_membership().and_then(|a| a.advantage_by_chance)
     }));
     all.push(Figure::new("Membership AUC", Score, Some(Lower), |m| {
         m.strongest_membership().map(|a| a.auc)

@@ -267,6 +267,9 @@ pub struct MembershipReport {
     pub auc: f64,
     /// Largest difference of true- and false-positive rate: 0 is chance.
     pub advantage: f64,
+    /// The advantage that useless scores stay below in 95 of 100 cases, with as many samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advantage_by_chance: Option<f64>,
     /// Accuracy at the best threshold with members and non-members in equal number: 0.5 is chance.
     pub balanced_accuracy: f64,
     /// Member scores.
@@ -301,6 +304,7 @@ impl MembershipReport {
             attack: attack.into(),
             auc: roc.auc(),
             advantage: roc.advantage(),
+            advantage_by_chance: Some(roc.advantage_by_chance(0.05)),
             balanced_accuracy: roc.balanced_accuracy(),
             members: roc.members(),
             non_members: roc.non_members(),

@@ -60,10 +60,16 @@ pub fn fit(
         dtype: network.dtype(),
         batch: config.batch_size,
     };
+    let rule = config.rule.check()?;
+    let features = network.spec().input.iter().product();
+    rule.check_within(features, network.spec().bounds)?;
+    if let Some(monitor) = &config.monitor {
+        monitor.check()?.threat().check_within(features, network.spec().bounds)?;
+    }
     let batches = train.len().div_ceil(config.batch_size);
     let mut run = Run {
         place,
-        rule: config.rule.check()?,
+        rule,
         optimizer: config.optimizer.check()?,
         config,
         rng,
@@ -132,7 +138,7 @@ impl Run<'_> {
         let logits = network.forward(&params, x, &mut Mode::Train(&mut dropout))?;
         let loss = cross_entropy(&logits, y).mean_all();
         let grads = grad(&loss, &params.values())?;
-        let scale = self.config.schedule.factor(self.step as f64 / self.steps as f64);
+        let scale = self.config.schedule.factor((self.step as f64 + 0.5) / self.steps as f64);
         drop(params);
         let next = self.optimizer.step(network.params().clone(), grads, scale)?;
         network.set_params(next);

@@ -62,6 +62,12 @@ impl TrainConfig {
             let (epochs, batch) = (self.epochs, self.batch_size);
             bail!(Config, "train: epochs = {epochs} and batch_size = {batch} must be at least 1");
         }
+        if self.monitor.is_some() && self.monitor_samples == 0 {
+            bail!(
+                Config,
+                "train: monitor_samples = 0 leaves nothing to monitor; remove the monitor"
+            );
+        }
         self.optimizer.check()?;
         self.schedule.check()?;
         self.rule.check()?;

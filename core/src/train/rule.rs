@@ -71,6 +71,14 @@ pub struct CheckedRule {
 }
 
 impl CheckedRule {
+    /// Checks the budgets of the attacks against the box of the model's inputs.
+    ///
+    /// # Errors
+    /// One exceeds it.
+    pub fn check_within(&self, features: usize, bounds: [f64; 2]) -> Result<()> {
+        self.attacks.iter().try_for_each(|a| a.threat().check_within(features, bounds))
+    }
+
     /// The inputs that step number `step` trains on: `x` with a part replaced. The attack sees the
     /// model in evaluation mode. `ids` are the samples' places in the data set.
     ///
