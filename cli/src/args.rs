@@ -83,13 +83,13 @@ pub(crate) struct Train {
     #[arg(long)]
     pub(crate) optimizer: Option<String>,
     /// Learning rate.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
     /// standard, mixed (adversarial samples in each batch) or madry (adversarial samples only).
     #[arg(long)]
     pub(crate) rule: Option<String>,
     /// Share of adversarial samples of the mixed rule.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) ratio: Option<f64>,
     /// Attack that training uses and monitors.
     #[command(flatten)]
@@ -140,13 +140,13 @@ pub(crate) struct AttackFlags {
     #[arg(long)]
     pub(crate) norm: Option<Norm>,
     /// Budget, in units of the data's values.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) eps: Option<f64>,
     /// Steps of an iterated attack.
     #[arg(long)]
     pub(crate) steps: Option<usize>,
     /// Length of a step.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) step: Option<f64>,
     /// Random restarts.
     #[arg(long)]
@@ -200,7 +200,7 @@ pub(crate) struct Evaluate {
     #[arg(long)]
     pub(crate) norm: Option<Norm>,
     /// Budget, in units of the data's values.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) eps: Option<f64>,
     /// Attacks, the strongest last.
     #[arg(long, value_delimiter = ',', help = attacks_help())]

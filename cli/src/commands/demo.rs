@@ -20,7 +20,7 @@ use crate::progress::Bar;
 use crate::reporting::{self, Setting};
 use crate::{backends, output, runs};
 
-/// Radius of the Linf ball of all attacks: about an eighth of the range of a pixel.
+/// Radius of the Linf ball of all attacks, in units of a range of pixels from 0 to 1.
 const EPS: f64 = 0.15;
 
 pub(super) fn run(flags: &Demo, quiet: bool) -> Result<()> {
@@ -77,7 +77,7 @@ fn rules() -> [(&'static str, Rule); 3] {
 
 fn training(rule: Rule) -> TrainConfig {
     TrainConfig {
-        epochs: 40,
+        epochs: 60,
         batch_size: 64,
         optimizer: OptimizerConfig::Adam(Adam { lr: 2e-3, ..Adam::default() }),
         schedule: Schedule::Steps { at: vec![0.6, 0.85], factor: 0.3 },
@@ -94,7 +94,7 @@ fn plan() -> Plan {
             AttackConfig::Fgsm(Fgsm::new(Norm::Linf, EPS)),
             AttackConfig::Pgd(Pgd { restarts: 3, ..Pgd::new(Norm::Linf, EPS) }),
         ],
-        radii: vec![0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
+        radii: vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
         samples: None,
         pictures: 10,
     }

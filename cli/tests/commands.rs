@@ -1,0 +1,168 @@
+//! The commands on small work, as a user runs them.
+
+mod common;
+
+use std::fs;
+
+use common::{fails, names, succeeds, train};
+use inocula_core::report::Report;
+use ndarray::{Array1, ArrayD, IxDyn, OwnedRepr};
+use ndarray_npy::NpzReader;
+
+const RUN: [&str; 4] = ["config.toml", "metrics.json", "model.safetensors", "model.toml"];
+
+#[test]
+fn a_run_is_whole_and_can_be_repeated_to_the_bit() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let flags = ["--seed", "5", "--backend", "ndarray?threads=2", "--model", "small-cnn"];
+    succeeds(folder, &[&["train", "--epochs", "2", "--out", "a"], &flags[..]].concat());
+    assert_eq!(names(&folder.join("a")), RUN);
+    let metrics = fs::read_to_string(folder.join("a/metrics.json")).unwrap();
+    for part in ["\"seed\": 5", "ndarray?threads=2", "\"version\": \"0.1.0\"", "\"accuracy\""] {
+        assert!(metrics.contains(part), "{part} in {metrics}");
+    }
+    succeeds(folder, &[&["train", "--epochs", "2", "--out", "b"], &flags[..]].concat());
+    succeeds(folder, &["train", "--config", "a/config.toml", "--out", "c"]);
+    let weights = |run: &str| fs::read(folder.join(run).join("model.safetensors")).unwrap();
+    assert!(weights("a") == weights("b"), "the same command gave other weights");
+    assert!(weights("a") == weights("c"), "the written configuration gave other weights");
+    assert_eq!(
+        fs::read(folder.join("a/config.toml")).unwrap(),
+        fs::read(folder.join("c/config.toml")).unwrap()
+    );
+}
+
+#[test]
+fn an_earlier_run_is_replaced_only_by_force() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    train(folder, "run", &[]);
+    let weights = || fs::read(folder.join("run/model.safetensors")).unwrap();
+    let before = weights();
+    let again = ["train", "--model", "logistic", "--epochs", "2", "--out", "run"];
+    fails(folder, &again, &["of an earlier run", "--force"]);
+    assert_eq!(weights(), before);
+    succeeds(folder, &[&again[..], &["--force"]].concat());
+    assert_ne!(weights(), before);
+}
+
+#[test]
+fn rules_and_optimisers_are_chosen_by_flags() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let cases: [(&str, &[&str], &[&str]); 4] = [
+        (
+            "mixed",
+            &["--rule", "mixed", "--ratio", "0.25", "--eps", "0.1"],
+            &["ratio = 0.25", "fgsm"],
+        ),
+        ("madry", &["--rule", "madry", "--eps", "0.1", "--steps", "3"], &["steps = 3", "pgd"]),
+        ("rms", &["--optimizer", "rmsprop", "--lr", "0.01"], &["type = \"rmsprop\"", "lr = 0.01"]),
+        ("momentum", &["--optimizer", "momentum"], &["momentum = 0.9"]),
+    ];
+    for (name, flags, expected) in cases {
+        train(folder, name, flags);
+        let config = fs::read_to_string(folder.join(name).join("config.toml")).unwrap();
+        for part in expected {
+            assert!(config.contains(part), "{name}: {part} in {config}");
+        }
+    }
+}
+
+#[test]
+fn flags_change_what_they_name_and_nothing_else() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let text = "[model]\npreset = \"logistic\"\n[train]\nepochs = 1\n\
+        optimizer = { type = \"adam\", lr = 0.01, weight_decay = 0.001 }\n\
+        [train.rule]\ntype = \"mixed\"\nratio = 0.5\n\
+        attacks = [{ type = \"fgsm\", eps = 0.1 }, { type = \"pgd\", eps = 0.1, steps = 2 }]\n";
+    fs::write(folder.join("run.toml"), text).unwrap();
+    let flags = ["--ratio", "0.75", "--optimizer", "adam", "--lr", "0.02"];
+    succeeds(folder, &[&["train", "-c", "run.toml", "-o", "run"], &flags[..]].concat());
+    let config = fs::read_to_string(folder.join("run/config.toml")).unwrap();
+    for part in ["ratio = 0.75", "weight_decay = 0.001", "lr = 0.02", "\"fgsm\"", "\"pgd\""] {
+        assert!(config.contains(part), "{part} in {config}");
+    }
+}
+
+/// The network of the README, layer by layer.
+#[test]
+fn a_network_can_be_written_down() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let readme = include_str!("../../README.md");
+    let toml = readme.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    let short = toml.replace("epochs = 20", "epochs = 1");
+    fs::write(folder.join("run.toml"), short).unwrap();
+    let out = succeeds(folder, &["train", "--config", "run.toml", "--out", "runs/mine"]);
+    assert!(out.contains("robust accuracy"), "{out}");
+}
+
+#[test]
+fn an_attack_keeps_to_its_budget() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    train(folder, "run", &[]);
+    let cases: [(&str, &[&str], f64); 3] = [
+        ("plain", &["--attack", "pgd", "--eps", "0.1", "--steps", "5"], 0.1),
+        ("next", &["--attack", "pgd", "--eps", "0.2", "--steps", "5", "--target", "next"], 0.2),
+        ("three", &["--attack", "fgsm", "--eps", "0.2", "--target", "3"], 0.2),
+    ];
+    for (out, flags, eps) in cases {
+        let args = [&["attack", "run", "--samples", "50", "--out", out], flags].concat();
+        let text = succeeds(folder, &args);
+        assert!(text.contains("robust accuracy") && text.contains("success rate"), "{text}");
+        assert_eq!(names(&folder.join(out)), ["adversarial.npz", "attack.json"]);
+        let file = fs::File::open(folder.join(out).join("adversarial.npz")).unwrap();
+        let mut npz = NpzReader::new(file).unwrap();
+        let x: ArrayD<f32> = npz.by_name::<OwnedRepr<f32>, IxDyn>("x").unwrap();
+        let row: Array1<i64> = npz.by_name("row").unwrap();
+        assert_eq!(x.shape(), [50, 1, 8, 8]);
+        // The test part of the run, again.
+        let rng = inocula_core::rng::Rng::new(1).child("split");
+        let (_, test) = inocula_core::data::digits().unwrap().split_stratified(0.2, &rng);
+        for (sample, &row) in x.outer_iter().zip(&row) {
+            let clean = &test.features[row as usize * 64..][..64];
+            for (a, b) in sample.iter().zip(clean) {
+                assert!(f64::from((a - b).abs()) <= eps + 1e-6 && (0.0..=1.0).contains(a));
+            }
+        }
+    }
+}
+
+#[test]
+fn models_are_compared_with_the_first() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    train(folder, "plain", &[]);
+    train(folder, "hardened", &["--rule", "mixed", "--eps", "0.1"]);
+    let args = ["evaluate", "plain", "hardened", "--eps", "0.6", "--samples", "40"];
+    let text = succeeds(folder, &[&args[..], &["--attacks", "fgsm", "--out", "report"]].concat());
+    for part in ["Clean accuracy", "Precision", "Recall", "Success", "Membership", "hardened"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(names(&folder.join("report")), ["report.html", "report.json"]);
+    let json = fs::read_to_string(folder.join("report/report.json")).unwrap();
+    let report = Report::from_json(&json).unwrap();
+    let models: Vec<(&str, bool)> =
+        report.models.iter().map(|m| (m.name.as_str(), m.baseline)).collect();
+    assert_eq!(models, [("plain", true), ("hardened", false)]);
+    assert_eq!(report.summary.len(), 3);
+    let page = fs::read_to_string(folder.join("report/report.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("hardened"));
+}
+
+#[test]
+fn weights_from_elsewhere_become_a_run() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    train(folder, "run", &[]);
+    let weights = ["import", "run/model.safetensors", "--model", "logistic", "--out", "theirs"];
+    succeeds(folder, &weights);
+    assert_eq!(names(&folder.join("theirs")), RUN);
+    succeeds(folder, &["attack", "theirs", "--attack", "fgsm", "--eps", "0.1"]);
+    let other = ["import", "run/model.safetensors", "--model", "mlp", "--out", "other"];
+    fails(folder, &other, &["fc1.weight is [10, 64] where the model needs [128, 64]"]);
+}
