@@ -18,12 +18,20 @@ pub(super) fn body(report: &Report) -> String {
             }
         }
     }
+    // Many figures of few models read better down than across.
+    if comparison.columns.len() > WIDE && comparison.rows.len() < NARROW {
+        comparison = comparison.transposed();
+    }
     format!(
         "<div class=\"card\">\n{}</div>\n{}",
         table(&comparison, "Comparison of models"),
         grid(&[trade_off(report), accuracy(report)].map(Option::unwrap_or_default))
     )
 }
+
+/// Columns beyond which the comparison is turned, if there are fewer models than [`NARROW`].
+const WIDE: usize = 9;
+const NARROW: usize = 6;
 
 fn accuracy(report: &Report) -> Option<String> {
     let attacked = report.models.iter().any(|m| m.robust_accuracy().is_some());
