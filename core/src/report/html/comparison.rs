@@ -9,17 +9,20 @@ pub(super) fn body(report: &Report) -> String {
         return String::new();
     }
     let mut comparison = report.comparison_table();
+    // Many figures of few models read better down than across.
+    let turned = comparison.columns.len() > WIDE && comparison.rows.len() < NARROW;
     for (row, model) in comparison.rows.iter_mut().zip(report.models_in_order()) {
         if let Some(name) = row.first_mut() {
             // The second line of a row's heading is its remark.
             name.text = name.text.replace('\n', " ");
-            if model.baseline {
+            if model.baseline && !turned {
                 name.text.push_str("\nbaseline");
+            } else if model.baseline && model.name != "baseline" {
+                name.text.push_str(" (baseline)");
             }
         }
     }
-    // Many figures of few models read better down than across.
-    if comparison.columns.len() > WIDE && comparison.rows.len() < NARROW {
+    if turned {
         comparison = comparison.transposed();
     }
     format!(
