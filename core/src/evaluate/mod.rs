@@ -4,9 +4,11 @@
 //! are made once per model and attack, then used three times: white-box on their own model, by
 //! transfer on the others, and as pictures.
 
+mod plan;
+
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+pub use plan::Plan;
 
 use crate::attack::{Aim, AttackConfig, Outcome, Threat, minimal_perturbations, perturb_rows};
 use crate::data::Dataset;
@@ -32,28 +34,6 @@ pub struct Contender {
     pub baseline: bool,
     /// How it was trained.
     pub training: Option<TrainingReport>,
-}
-
-/// What is measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// The budget of the headline figures.
-    pub threat: Threat,
-    /// The attacks; the last is the strongest, and makes curve and pictures.
-    pub attacks: Vec<AttackConfig>,
-    /// Radii of the robustness curve and of the search for the perturbation that fools, ascending.
-    pub radii: Vec<f64>,
-    /// Test samples attacked; all of them if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub samples: Option<usize>,
-    /// Samples shown as pictures.
-    #[serde(default = "pictures")]
-    pub pictures: usize,
-}
-
-fn pictures() -> usize {
-    8
 }
 
 /// The sections of a report that [`evaluate`] fills.
@@ -149,7 +129,7 @@ impl<'a> Judge<'a> {
                 "evaluate: at least one model, one attack and one test sample are needed"
             );
         }
-        check_budgets(plan, test)?;
+        plan.check_within(test)?;
         let wanted = plan.samples.unwrap_or(test.len()).min(test.len());
         if wanted == 0 {
             bail!(Config, "evaluate: samples = 0 leaves nothing to attack");
@@ -461,35 +441,6 @@ impl<'a> Judge<'a> {
             rows,
         }])
     }
-}
-
-/// Checks every budget before anything is computed.
-fn check_budgets(plan: &Plan, test: &Dataset) -> Result<()> {
-    let bounds = [f64::from(test.bounds.0), f64::from(test.bounds.1)];
-    let features = test.shape.iter().product();
-    plan.threat.check_within(features, bounds)?;
-    for config in &plan.attacks {
-        let threat = config.check()?.threat();
-        threat.check_within(features, bounds)?;
-        if threat != plan.threat {
-            bail!(
-                Config,
-                "evaluate: {} has the budget {} {}, the plan {} {}; a comparison has one budget",
-                config.label(),
-                threat.norm,
-                threat.eps,
-                plan.threat.norm,
-                plan.threat.eps
-            );
-        }
-    }
-    if !plan.radii.is_sorted_by(|a, b| a < b) {
-        bail!(Config, "evaluate: the radii {:?} must increase", plan.radii);
-    }
-    for &eps in &plan.radii {
-        Threat::new(plan.threat.norm, eps).check_within(features, bounds)?;
-    }
-    Ok(())
 }
 
 /// Predicted classes of the samples `rows`.
