@@ -80,6 +80,11 @@ fn malformed_data_files() {
     file("nan.csv", b"a,b,y\n1,2,0\nnan,2,1\n");
     file("short.csv", b"a,b,y\n1,2,0\n3,1\n");
     file("not.npz", b"PK no zip");
+    file("pixels.csv", b"a,b,y\n0,255,0\n3,1,1\n0,4,0\n3,2,1\n");
+    let raw = "[data]\nkind = \"csv\"\npath = \"pixels.csv\"\nscale = \"none\"\n";
+    file("pixels.toml", raw.as_bytes());
+    let args = ["train", "-c", "pixels.toml", "-o", "run"];
+    fails(folder, &args, &["has 255", "outside [0, 1]", "scale the values or widen the bounds"]);
     fs::create_dir(folder.join("idx")).unwrap();
     for part in ["train", "t10k"] {
         file(&format!("idx/{part}-images-idx3-ubyte"), &[0, 0, 8, 3, 0, 0, 0, 9, 0, 0]);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, MAX_BYTES, NOT_STATED, observed_bounds, stem};
+use super::{Dataset, MAX_BYTES, NOT_STATED, stem, unit_interval};
 use crate::error::nearest;
 use crate::{Error, ErrorKind, Result, bail, fs};
 
@@ -39,6 +39,9 @@ pub struct CsvConfig {
     /// it, text in a column of features is an error.
     #[serde(default)]
     pub categorical: bool,
+    /// Smallest and largest value that a feature may have, where columns are not scaled.
+    #[serde(default = "unit_interval")]
+    pub bounds: [f32; 2],
 }
 
 impl CsvConfig {
@@ -51,6 +54,7 @@ impl CsvConfig {
             header: Header::default(),
             scale: Scale::default(),
             categorical: false,
+            bounds: unit_interval(),
         }
     }
 }
@@ -163,7 +167,7 @@ fn parse(config: &CsvConfig, bytes: &[u8]) -> Result<Dataset> {
             scale_columns(&mut features, &kinds);
             (0.0, 1.0)
         }
-        Scale::None => observed_bounds(&features),
+        Scale::None => config.bounds.into(),
     };
     Dataset {
         name: stem(&config.path),

@@ -38,9 +38,8 @@ fn stem(path: &std::path::Path) -> String {
     path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// `[0, 1]` where the values lie in it, else the range that they span.
-fn observed_bounds(values: &[f32]) -> (f32, f32) {
-    let finite = values.iter().copied().filter(|v| v.is_finite());
-    let (lo, hi) = finite.fold((f32::MAX, f32::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)));
-    if lo >= 0.0 && hi <= 1.0 { (0.0, 1.0) } else { (lo, hi) }
+/// The range that values have to be in unless another one is stated. Taking the range that they
+/// happen to span instead would let pixels of 0 to 255 pass, and a radius mean something else.
+fn unit_interval() -> [f32; 2] {
+    [0.0, 1.0]
 }

@@ -14,14 +14,14 @@ use ndarray_npy::{NpzReader, ReadDataError, ReadNpyError, ReadNpzError, Readable
 use py_literal::Value;
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, MAX_BYTES, NOT_STATED, numbered, observed_bounds, stem};
+use super::{Dataset, MAX_BYTES, NOT_STATED, numbered, stem, unit_interval};
 use crate::{Error, Result, bail};
 
 /// Classes that an archive may have: the names of more would be a burden, and the label a mistake.
 const MAX_CLASSES: i64 = 100_000;
 
 /// How to read an archive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NpzConfig {
     /// The file.
@@ -32,6 +32,9 @@ pub struct NpzConfig {
     /// Name of the array of labels, `[N]` of any integer dtype, counted from 0.
     #[serde(default = "y")]
     pub y: String,
+    /// Smallest and largest value that a feature may have.
+    #[serde(default = "unit_interval")]
+    pub bounds: [f32; 2],
 }
 
 fn x() -> String {
@@ -45,12 +48,12 @@ fn y() -> String {
 impl NpzConfig {
     /// The arrays `x` and `y` of a file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        NpzConfig { path: path.into(), x: x(), y: y() }
+        NpzConfig { path: path.into(), x: x(), y: y(), bounds: unit_interval() }
     }
 }
 
 /// An archive as a data set; the shape of a sample is that of `x` without its first axis. Bytes
-/// are divided by 255. The bounds are `[0, 1]` if the values lie in it, else the range they span.
+/// are divided by 255. A value outside of the bounds is an error.
 ///
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) if the file cannot be read; [`Data`](crate::ErrorKind::Data) if it
@@ -85,7 +88,7 @@ fn arrays(config: &NpzConfig, file: File) -> Result<Dataset> {
         name: stem(&config.path),
         source: config.path.display().to_string(),
         licence: NOT_STATED.into(),
-        bounds: observed_bounds(&features),
+        bounds: config.bounds.into(),
         features,
         shape,
         labels,

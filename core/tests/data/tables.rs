@@ -33,8 +33,16 @@ fn csv_reads_numbers_text_and_headers() {
     assert_eq!(data.labels, [0, 1, 0]);
     assert_eq!(data.class_names, ["setosa", "virginica"]);
 
-    let raw = csv_text(iris, |c| c.scale = Scale::None).unwrap();
-    assert_eq!((&raw.features[..2], raw.bounds), (&[1.0, 10.0][..], (1.0, 20.0)));
+    let raw = |bounds: [f32; 2]| {
+        csv_text(iris, |c| {
+            c.scale = Scale::None;
+            c.bounds = bounds;
+        })
+    };
+    let wide = raw([0.0, 20.0]).unwrap();
+    assert_eq!((&wide.features[..2], wide.bounds), (&[1.0, 10.0][..], (0.0, 20.0)));
+    let text = raw([0.0, 1.0]).unwrap_err().to_string();
+    assert_says(&text, &["sample 0 has 10", "outside [0, 1]", "scale the values", "bounds"]);
     for label in [LabelColumn::Index(0), LabelColumn::Name("long".into())] {
         let data = csv_text(iris, |c| {
             c.label = Some(label);
@@ -154,6 +162,9 @@ fn npz_reads_every_dtype() {
             w.add_array("classes", &y).unwrap();
         });
         (config.x, config.y) = ("images".into(), "classes".into());
+        let text = npz::load(&config).unwrap_err().to_string();
+        assert_says(&text, &["sample 0 has -2", "outside [0, 1]", "bounds"]);
+        config.bounds = [-2.0, 9.0];
         let data = npz::load(&config).unwrap();
         assert!(data.features.iter().zip(&values).all(|(&a, &b)| f64::from(a) == b));
         assert_eq!((&data.shape[..], data.bounds), (&[2, 3][..], (-2.0, 9.0)));
