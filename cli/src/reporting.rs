@@ -11,7 +11,7 @@ use inocula_core::report::{
 };
 use inocula_core::{Device, Result, fs};
 
-use crate::{output, runs};
+use crate::{output, staging};
 
 /// The time now: RFC 3339, UTC.
 pub(crate) fn now() -> String {
@@ -97,9 +97,10 @@ pub(crate) fn report(
 pub(crate) fn publish(folder: &Path, report: &Report) -> Result<()> {
     let (json, page) = (folder.join("report.json"), folder.join("report.html"));
     let text = report.to_json_pretty()?;
-    runs::retract(&json)?;
-    fs::write_bytes(&page, html::render(report).as_bytes())?;
-    fs::write_bytes(&json, text.as_bytes())?;
+    staging::publish(folder, &["report.html", "report.json"], |to| {
+        fs::write_bytes(to.join("report.html"), html::render(report).as_bytes())?;
+        fs::write_bytes(to.join("report.json"), text.as_bytes())
+    })?;
     output::line(report.comparison_table().to_text_within(output::width()));
     for warning in &report.warnings {
         output::line(format!("warning: {warning}"));

@@ -16,6 +16,7 @@ use inocula_core::{DType, Device, Error, ErrorKind, Result, bail, fs};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, RunConfig};
+use crate::staging;
 
 /// What a training run measured.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,17 +73,6 @@ pub(crate) fn prepare(folder: &Path, marker: &str, force: bool) -> Result<()> {
     std::fs::remove_file(&probe).map_err(|e| Error::io(&probe, "remove", &e))
 }
 
-/// Removes the file that marks an earlier result as complete, before any other part of it is
-/// replaced: what a failure leaves then does not pass for a result.
-pub(crate) fn retract(marker: &Path) -> Result<()> {
-    match std::fs::remove_file(marker) {
-        Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io(marker, "replace", &err))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Writes a run.
 pub(crate) fn write(
     folder: &Path,
@@ -90,11 +80,13 @@ pub(crate) fn write(
     network: &Network,
     metrics: &Metrics,
 ) -> Result<()> {
-    retract(&folder.join("metrics.json"))?;
-    fs::write_bytes(folder.join("config.toml"), config::to_toml(config)?.as_bytes())?;
-    fs::write_bytes(folder.join("model.toml"), config::to_toml(network.spec())?.as_bytes())?;
-    nn::save_params(&folder.join("model.safetensors"), network.params())?;
-    write_json(&folder.join("metrics.json"), metrics)
+    let names = ["config.toml", "model.toml", "model.safetensors", "metrics.json"];
+    staging::publish(folder, &names, |to| {
+        fs::write_bytes(to.join("config.toml"), config::to_toml(config)?.as_bytes())?;
+        fs::write_bytes(to.join("model.toml"), config::to_toml(network.spec())?.as_bytes())?;
+        nn::save_params(&to.join("model.safetensors"), network.params())?;
+        write_json(&to.join("metrics.json"), metrics)
+    })
 }
 
 /// Writes a value as JSON.

@@ -14,7 +14,7 @@ fn mistakes_in_names_and_numbers() {
     let cases: [(&[&str], &[&str]); 19] = [
         (&["--model", "small-cn"], &["did you mean small-cnn?"]),
         (&["--optimizer", "adamm"], &["sgd, momentum, adam, rmsprop"]),
-        (&["--rule", "madri", "--eps", "0.1"], &["standard, mixed, madry"]),
+        (&["--rule", "madri", "--eps", "0.1"], &["did you mean madry?"]),
         (&["--rule", "madry"], &["pass --eps"]),
         (&["--rule", "madry", "--attack", "pdg", "--eps", "0.1"], &["did you mean pgd?"]),
         (&["--rule", "madry", "--eps", "8"], &["exceeds the box", "0..255"]),

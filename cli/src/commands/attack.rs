@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::args::Attack;
 use crate::progress::Bar;
-use crate::{backends, config, output, reporting, runs};
+use crate::{backends, config, output, reporting, runs, staging};
 
 /// What `attack.json` holds.
 #[derive(Serialize)]
@@ -90,9 +90,10 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         target: flags.target,
         result: AttackReport { seconds: Some(seconds), ..result },
     };
-    runs::retract(&folder.join("attack.json"))?;
-    write_npz(&folder.join("adversarial.npz"), &test, &rows, &outcome)?;
-    runs::write_json(&folder.join("attack.json"), &record)?;
+    staging::publish(&folder, &["adversarial.npz", "attack.json"], |to| {
+        write_npz(&to.join("adversarial.npz"), &test, &rows, &outcome)?;
+        runs::write_json(&to.join("attack.json"), &record)
+    })?;
     print(&record.result, &record.model);
     output::line(format!("Written: {}", folder.display()));
     Ok(())

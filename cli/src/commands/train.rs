@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use inocula_core::attack::AttackConfig;
 use inocula_core::data::{DataSource, Dataset};
+use inocula_core::error::nearest;
 use inocula_core::metrics::Confusion;
 use inocula_core::model::{Network, predict};
 use inocula_core::nn::init_params;
@@ -173,7 +174,11 @@ fn configure_rule(flags: &Train, train: &mut TrainConfig) -> Result<()> {
             }
             Rule::Madry { attack: attacks.remove(0) }
         }
-        _ => bail!(Config, "--rule {name:?} is not one of standard, mixed, madry"),
+        _ => {
+            let near = nearest(name, ["standard", "mixed", "madry"]);
+            let hint = near.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+            bail!(Config, "--rule {name:?} is not one of standard, mixed, madry{hint}")
+        }
     };
     if train.monitor.is_none() {
         train.monitor = match &train.rule {
