@@ -52,9 +52,9 @@ pub(crate) struct Demo {
     pub(crate) backend: String,
 }
 
-/// Flags of `train`.
+/// What `train` and `import` share: where the data and the network come from, where the run goes.
 #[derive(Flags)]
-pub(crate) struct Train {
+pub(crate) struct RunFlags {
     /// TOML file with the whole configuration; flags override it.
     #[arg(long, short)]
     pub(crate) config: Option<PathBuf>,
@@ -67,12 +67,26 @@ pub(crate) struct Train {
     /// `digits`, `mnist`, a folder of IDX files, a .csv or a .npz file.
     #[arg(long, short)]
     pub(crate) data: Option<String>,
-    /// Training samples used, stratified by class.
-    #[arg(long)]
-    pub(crate) train_samples: Option<usize>,
     /// Network.
     #[arg(long, short, help = models_help())]
     pub(crate) model: Option<String>,
+    /// Seed of all randomness, the split into training and test part included.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Device spec, for example `ndarray?threads=2`.
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
+}
+
+/// Flags of `train`.
+#[derive(Flags)]
+pub(crate) struct Train {
+    /// The run.
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+    /// Training samples used, stratified by class.
+    #[arg(long)]
+    pub(crate) train_samples: Option<usize>,
     /// Passes over the data.
     #[arg(long)]
     pub(crate) epochs: Option<usize>,
@@ -94,12 +108,6 @@ pub(crate) struct Train {
     /// Attack that training uses and monitors.
     #[command(flatten)]
     pub(crate) attack: AttackFlags,
-    /// Seed of all randomness.
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// Device spec, for example `ndarray?threads=2`.
-    #[arg(long)]
-    pub(crate) backend: Option<String>,
 }
 
 /// Flags of `import`.
@@ -107,27 +115,9 @@ pub(crate) struct Train {
 pub(crate) struct Import {
     /// Weights as safetensors, with PyTorch's layouts: conv1.weight, conv1.bias, ..., fc1.weight.
     pub(crate) weights: PathBuf,
-    /// Run folder to write.
-    #[arg(long, short)]
-    pub(crate) out: PathBuf,
-    /// Replaces the result of an earlier run in the folder.
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// TOML file with `data` and `model`, as for `train`; flags override it.
-    #[arg(long, short)]
-    pub(crate) config: Option<PathBuf>,
-    /// `digits`, `mnist`, a folder of IDX files, a .csv or a .npz file.
-    #[arg(long, short)]
-    pub(crate) data: Option<String>,
-    /// Network.
-    #[arg(long, short, help = models_help())]
-    pub(crate) model: Option<String>,
-    /// Seed of the split, where the data have no test part of their own.
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// Device spec, for example `ndarray?threads=2`.
-    #[arg(long)]
-    pub(crate) backend: Option<String>,
+    /// The run.
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
 }
 
 /// The flags that describe an attack.

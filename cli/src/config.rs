@@ -10,6 +10,8 @@ use inocula_core::{Error, ErrorKind, Result, bail, fs};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::args::RunFlags;
+
 /// Everything that decides what a training run does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -84,6 +86,23 @@ impl ModelConfig {
 }
 
 impl RunConfig {
+    /// The configuration file, if one is given, with what the flags change.
+    pub(crate) fn of(flags: &RunFlags) -> Result<Self> {
+        let mut config = match &flags.config {
+            Some(path) => read(path)?,
+            None => RunConfig::default(),
+        };
+        if let Some(data) = &flags.data {
+            config.data = DataSource::parse(data)?;
+        }
+        if let Some(model) = &flags.model {
+            config.model = ModelConfig { preset: Some(model.clone()), layers: None };
+        }
+        config.seed = flags.seed.unwrap_or(config.seed);
+        config.backend = flags.backend.clone().unwrap_or(config.backend);
+        Ok(config)
+    }
+
     /// Loads the data: training part, test part.
     pub(crate) fn datasets(&self) -> Result<(Dataset, Dataset)> {
         let fraction = self.test_fraction;

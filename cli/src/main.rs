@@ -1,8 +1,8 @@
 //! The `inocula` command: trains, attacks and judges classifiers.
 //!
 //! Everything that computes is in the core crate; here are flags, configuration files, progress and
-//! output. An error is one line on standard error and exit status 1; Ctrl-C is status 130. What the parser
-//! refuses (an unknown flag) it explains in its own way, with status 2.
+//! output. An error is one line on standard error and exit status 1; Ctrl-C is status 130. What the
+//! parser refuses (an unknown flag) it explains in its own way, with status 2.
 
 mod args;
 mod backends;

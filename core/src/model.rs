@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::data::Dataset;
+use crate::metrics::Confusion;
 use crate::nn::{self, Mode, ModelSpec, Params};
+use crate::place::Placement;
 use crate::{DType, Device, Result, Tensor, bail};
 
 /// A classifier of batches of samples, in evaluation mode.
@@ -166,4 +169,31 @@ impl Classifier for Metered<'_> {
 /// As [`Classifier::logits`].
 pub fn predict(model: &dyn Classifier, x: &Tensor) -> Result<Vec<i64>> {
     model.logits(x)?.argmax(1).to_vec()
+}
+
+/// Predicted classes of the samples `rows` of a data set, in batches.
+///
+/// # Errors
+/// A sample does not fit the model, or the device failed.
+pub fn predict_rows(
+    model: &dyn Classifier,
+    data: &Dataset,
+    rows: &[usize],
+    place: &Placement,
+) -> Result<Vec<i64>> {
+    let mut all = Vec::with_capacity(rows.len());
+    for rows in place.portions(rows) {
+        all.extend(predict(model, &place.tensors(data, rows)?.0)?);
+    }
+    Ok(all)
+}
+
+/// The confusion matrix of a model on a data set.
+///
+/// # Errors
+/// As [`predict_rows`].
+pub fn confusion(model: &dyn Classifier, data: &Dataset, place: &Placement) -> Result<Confusion> {
+    let rows: Vec<usize> = (0..data.len()).collect();
+    let predictions = predict_rows(model, data, &rows, place)?;
+    Confusion::from_labels(&data.labels, &predictions, data.classes)
 }

@@ -9,13 +9,13 @@ use inocula_core::attack::{
     perturb, perturb_rows,
 };
 use inocula_core::data::{Dataset, digits};
-use inocula_core::model::{BlackBox, Classifier, Network};
+use inocula_core::model::{BlackBox, Classifier, Network, confusion};
 use inocula_core::nn::{Params, Preset, init_params};
 use inocula_core::optim::{Adam, OptimizerConfig, RmsProp, Sgd};
 use inocula_core::place::Placement;
 use inocula_core::privacy::membership::loss_threshold;
 use inocula_core::rng::Rng;
-use inocula_core::train::{Rule, TrainConfig, accuracy, fit};
+use inocula_core::train::{Rule, TrainConfig, fit};
 use inocula_core::{DType, Device, ErrorKind, Result, Tensor};
 use inocula_tests::harness::{Case, Check, Outcome, ensure, run};
 
@@ -415,7 +415,7 @@ fn pays(device: &Device) -> Outcome {
     let rows: Vec<usize> = (0..test.len()).collect();
     let judge = |model: &Network| -> Result<(f64, f64)> {
         let outcome = attacked(model, &*strong, &test, &rows, 256, Aim::Untargeted)?;
-        let clean = accuracy(model, &test, &Placement::new(device))?;
+        let clean = confusion(model, &test, &Placement::new(device))?.accuracy();
         Ok((clean, robust(&outcome.success)))
     };
     let mut scores = Vec::new();

@@ -9,7 +9,7 @@ use inocula_core::data::Dataset;
 use inocula_core::metrics::{
     attack_success_rate, robust_accuracy, summarize_perturbations, targeted_success_rate,
 };
-use inocula_core::model::{Network, predict};
+use inocula_core::model::{Network, predict_rows};
 use inocula_core::place::Placement;
 use inocula_core::report::{
     Access, AttackReport, BackendSection, DatasetSection, HostSection, ProgramSection,
@@ -114,11 +114,10 @@ fn measure(
     outcome: &Outcome,
     place: &Placement,
 ) -> Result<AttackReport> {
-    let mut clean = Vec::with_capacity(rows.len());
+    let clean = predict_rows(network, test, rows, place)?;
     let mut targets = Vec::with_capacity(rows.len());
     for rows in place.portions(rows) {
-        let (x, y) = place.tensors(test, rows)?;
-        clean.extend(predict(network, &x)?);
+        let y = place.tensors(test, rows)?.1;
         targets.extend(aim.goal(&y, test.classes)?.classes().to_vec::<i64>()?);
     }
     let labels: Vec<i64> = rows.iter().map(|&r| test.labels[r]).collect();

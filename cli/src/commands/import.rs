@@ -1,6 +1,5 @@
 //! `inocula import`: weights from elsewhere become a run that can be attacked and compared.
 
-use inocula_core::data::DataSource;
 use inocula_core::model::Network;
 use inocula_core::nn::load_params;
 use inocula_core::report::{BackendSection, HostSection};
@@ -8,13 +7,13 @@ use inocula_core::{DType, Result};
 
 use super::train::score;
 use crate::args::Import;
-use crate::config::{self, ModelConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::runs::{self, Metrics};
 use crate::{backends, output, reporting};
 
 pub(super) fn run(flags: &Import) -> Result<()> {
-    let config = configure(flags)?;
-    runs::prepare(&flags.out, "metrics.json", flags.force)?;
+    let config = RunConfig::of(&flags.run)?;
+    runs::prepare(&flags.run.out, "metrics.json", flags.run.force)?;
     let device = backends::registry().open(&config.backend)?;
     let (train, test) = config.datasets()?;
     let spec = config.model.spec(&train)?;
@@ -30,29 +29,13 @@ pub(super) fn run(flags: &Import) -> Result<()> {
         training: None,
         test: score(&network, &test)?,
     };
-    runs::write(&flags.out, &config, &network, &metrics)?;
+    runs::write(&flags.run.out, &config, &network, &metrics)?;
     output::line(format!(
         "{}: test accuracy {:.2} % with the weights of {}",
         metrics.dataset.name,
         100.0 * metrics.test.accuracy,
         flags.weights.display()
     ));
-    output::line(format!("Written: {}", flags.out.display()));
+    output::line(format!("Written: {}", flags.run.out.display()));
     Ok(())
-}
-
-fn configure(flags: &Import) -> Result<RunConfig> {
-    let mut config: RunConfig = match &flags.config {
-        Some(path) => config::read(path)?,
-        None => RunConfig::default(),
-    };
-    if let Some(data) = &flags.data {
-        config.data = DataSource::parse(data)?;
-    }
-    if let Some(model) = &flags.model {
-        config.model = ModelConfig { preset: Some(model.clone()), layers: None };
-    }
-    config.seed = flags.seed.unwrap_or(config.seed);
-    config.backend = flags.backend.clone().unwrap_or(config.backend);
-    Ok(config)
 }

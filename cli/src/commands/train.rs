@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use inocula_core::attack::AttackConfig;
-use inocula_core::data::{DataSource, Dataset};
+use inocula_core::data::Dataset;
 use inocula_core::error::nearest;
-use inocula_core::metrics::Confusion;
-use inocula_core::model::{Network, predict};
+use inocula_core::model::{Network, confusion};
 use inocula_core::nn::init_params;
 use inocula_core::optim::OptimizerConfig;
 use inocula_core::place::Placement;
@@ -16,7 +15,7 @@ use inocula_core::train::{Rule, TrainConfig, fit};
 use inocula_core::{DType, Result, bail};
 
 use crate::args::Train;
-use crate::config::{self, RunConfig};
+use crate::config::RunConfig;
 use crate::progress::{Bar, Training};
 use crate::runs::{self, Metrics};
 use crate::{backends, output, reporting};
@@ -24,7 +23,7 @@ use crate::{backends, output, reporting};
 pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
     let config = configure(flags)?;
     config.train.check()?;
-    runs::prepare(&flags.out, "metrics.json", flags.force)?;
+    runs::prepare(&flags.run.out, "metrics.json", flags.run.force)?;
     let device = backends::registry().open(&config.backend)?;
     let (train, test) = config.datasets()?;
     let spec = config.model.spec(&train)?;
@@ -45,9 +44,9 @@ pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
         training: Some(training),
         test: test_scores,
     };
-    runs::write(&flags.out, &config, &network, &metrics)?;
+    runs::write(&flags.run.out, &config, &network, &metrics)?;
     summarize(&metrics);
-    output::line(format!("Written: {}", flags.out.display()));
+    output::line(format!("Written: {}", flags.run.out.display()));
     Ok(())
 }
 
@@ -76,12 +75,7 @@ pub(super) fn train_one(
 /// Scores of a network on test data.
 pub(super) fn score(network: &Network, test: &Dataset) -> Result<ClassificationReport> {
     let place = Placement { dtype: network.dtype(), ..Placement::new(network.device()) };
-    let rows: Vec<usize> = (0..test.len()).collect();
-    let mut predictions = Vec::with_capacity(test.len());
-    for rows in place.portions(&rows) {
-        predictions.extend(predict(network, &place.tensors(test, rows)?.0)?);
-    }
-    let confusion = Confusion::from_labels(&test.labels, &predictions, test.classes)?;
+    let confusion = confusion(network, test, &place)?;
     ClassificationReport::new(&confusion, &test.class_names)
 }
 
@@ -109,16 +103,7 @@ fn summarize(metrics: &Metrics) {
 
 /// The file, with what the flags change.
 fn configure(flags: &Train) -> Result<RunConfig> {
-    let mut config: RunConfig = match &flags.config {
-        Some(path) => config::read(path)?,
-        None => RunConfig::default(),
-    };
-    if let Some(data) = &flags.data {
-        config.data = DataSource::parse(data)?;
-    }
-    if let Some(model) = &flags.model {
-        config.model = config::ModelConfig { preset: Some(model.clone()), layers: None };
-    }
+    let mut config = RunConfig::of(&flags.run)?;
     if let Some(name) = &flags.optimizer {
         let named = OptimizerConfig::named(name, flags.lr)?;
         // The constants of the file stay where the optimiser stays; `momentum` sets one of them.
@@ -129,8 +114,6 @@ fn configure(flags: &Train) -> Result<RunConfig> {
     if let Some(lr) = flags.lr {
         config.train.optimizer.set_lr(lr);
     }
-    config.seed = flags.seed.unwrap_or(config.seed);
-    config.backend = flags.backend.clone().unwrap_or(config.backend);
     config.train_samples = flags.train_samples.or(config.train_samples);
     config.train.epochs = flags.epochs.unwrap_or(config.train.epochs);
     config.train.batch_size = flags.batch_size.unwrap_or(config.train.batch_size);

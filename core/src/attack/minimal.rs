@@ -6,7 +6,7 @@
 
 use super::{Aim, Attack, Norm, Outcome, perturb_rows};
 use crate::data::Dataset;
-use crate::model::{Classifier, predict};
+use crate::model::{Classifier, predict_rows};
 use crate::place::Placement;
 use crate::rng::Rng;
 use crate::{Result, Tensor, bail};
@@ -44,15 +44,11 @@ pub fn minimal_perturbations(
     }
     let mut distance: Vec<Option<f64>> = vec![None; rows.len()];
     let mut open: Vec<usize> = Vec::new();
-    for (chunk, portion) in place.portions(rows).enumerate() {
-        let (x, _) = place.tensors(data, portion)?;
-        for (i, class) in predict(model, &x)?.into_iter().enumerate() {
-            let at = chunk * place.batch.max(1) + i;
-            if class == data.labels[portion[i]] {
-                open.push(at);
-            } else {
-                distance[at] = Some(0.0);
-            }
+    for (i, class) in predict_rows(model, data, rows, place)?.into_iter().enumerate() {
+        if class == data.labels[rows[i]] {
+            open.push(i);
+        } else {
+            distance[i] = Some(0.0);
         }
     }
     for &eps in radii {

@@ -13,7 +13,7 @@ pub use plan::Plan;
 use crate::attack::{Aim, AttackConfig, Outcome, Threat, minimal_perturbations, perturb_rows};
 use crate::data::Dataset;
 use crate::metrics::{Confusion, Norm, attack_success_rate, summarize_perturbations};
-use crate::model::{Network, predict};
+use crate::model::{Network, predict, predict_rows};
 use crate::place::Placement;
 use crate::privacy::membership::loss_threshold;
 use crate::report::{
@@ -150,7 +150,7 @@ impl<'a> Judge<'a> {
         let network = &contender.network;
         let place = self.place(network);
         let all: Vec<usize> = (0..self.test.len()).collect();
-        let predictions = predictions(network, self.test, &all, &place)?;
+        let predictions = predict_rows(network, self.test, &all, &place)?;
         let confusion = Confusion::from_labels(&self.test.labels, &predictions, self.test.classes)?;
         let membership = loss_threshold(network, train, self.test, &place)?;
         let right = |&r: &usize| predictions[r] == self.test.labels[r];
@@ -441,20 +441,6 @@ impl<'a> Judge<'a> {
             rows,
         }])
     }
-}
-
-/// Predicted classes of the samples `rows`.
-fn predictions(
-    network: &Network,
-    data: &Dataset,
-    rows: &[usize],
-    place: &Placement,
-) -> Result<Vec<i64>> {
-    let mut all = Vec::with_capacity(rows.len());
-    for rows in place.portions(rows) {
-        all.extend(predict(network, &place.tensors(data, rows)?.0)?);
-    }
-    Ok(all)
 }
 
 /// Predicted classes of inputs made elsewhere.

@@ -5,8 +5,7 @@ use super::rule::CheckedRule;
 use crate::data::Dataset;
 use crate::grad::grad;
 use crate::loss::cross_entropy;
-use crate::metrics::Confusion;
-use crate::model::{Classifier, Network, predict};
+use crate::model::{Network, confusion};
 use crate::nn::Mode;
 use crate::optim::Optimizer;
 use crate::place::Placement;
@@ -148,7 +147,7 @@ impl Run<'_> {
     /// Accuracy on held-out data, clean and (if asked) attacked.
     fn monitor(&self, network: &Network, data: &Dataset) -> Result<(Option<f64>, Option<f64>)> {
         let place = Placement { batch: self.place.batch.max(256), ..self.place.clone() };
-        let clean = accuracy(network, data, &place)?;
+        let clean = confusion(network, data, &place)?.accuracy();
         let Some(config) = &self.config.monitor else { return Ok((Some(clean), None)) };
         let attack = config.check()?;
         let rows = self
@@ -169,17 +168,4 @@ impl Run<'_> {
         let held = outcome.success.iter().filter(|fooled| !**fooled).count();
         Ok((Some(clean), Some(held as f64 / rows.len().max(1) as f64)))
     }
-}
-
-/// Share of `data` that `model` classifies correctly.
-///
-/// # Errors
-/// A sample does not fit the model, or the device failed.
-pub fn accuracy(model: &dyn Classifier, data: &Dataset, place: &Placement) -> Result<f64> {
-    let rows: Vec<usize> = (0..data.len()).collect();
-    let mut predictions = Vec::with_capacity(data.len());
-    for rows in place.portions(&rows) {
-        predictions.extend(predict(model, &place.tensors(data, rows)?.0)?);
-    }
-    Ok(Confusion::from_labels(&data.labels, &predictions, model.classes())?.accuracy())
 }

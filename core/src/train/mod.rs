@@ -10,7 +10,7 @@ mod schedule;
 use serde::{Deserialize, Serialize};
 
 pub use crate::report::EpochRecord;
-pub use fit::{Observer, accuracy, fit};
+pub use fit::{Observer, fit};
 pub use rule::Rule;
 pub use schedule::Schedule;
 
