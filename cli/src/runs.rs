@@ -6,8 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use inocula_core::model::Network;
+use inocula_core::data::Dataset;
+use inocula_core::model::{Network, confusion};
 use inocula_core::nn::{self, ModelSpec};
+use inocula_core::place::Placement;
 use inocula_core::report::{
     BackendSection, ClassificationReport, DatasetSection, HostSection, ProgramSection,
     TrainingReport,
@@ -16,7 +18,7 @@ use inocula_core::{DType, Device, Error, ErrorKind, Result, bail, fs};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, RunConfig};
-use crate::staging;
+use crate::{reporting, staging};
 
 /// What a training run measured.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +40,31 @@ pub(crate) struct Metrics {
     pub(crate) training: Option<TrainingReport>,
     /// Scores on the test part.
     pub(crate) test: ClassificationReport,
+}
+
+impl Metrics {
+    /// What `network`, trained or imported as `config` says, comes to on `test`.
+    pub(crate) fn of(
+        config: &RunConfig,
+        network: &Network,
+        train: &Dataset,
+        test: &Dataset,
+        training: Option<TrainingReport>,
+    ) -> Result<Self> {
+        let device = network.device();
+        let place = Placement { dtype: network.dtype(), ..Placement::new(device) };
+        let confusion = confusion(network, test, &place)?;
+        Ok(Metrics {
+            created: reporting::now(),
+            program: reporting::program(),
+            backend: BackendSection::new(&config.backend, device.info()),
+            host: HostSection::current(),
+            seed: config.seed,
+            dataset: reporting::dataset(train, test),
+            training,
+            test: ClassificationReport::new(&confusion, &test.class_names)?,
+        })
+    }
 }
 
 /// A run that was read back.

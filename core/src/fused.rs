@@ -19,7 +19,7 @@ pub fn decompose(op: &Fused, args: &[Tensor]) -> SmallVec<[Tensor; 1]> {
             let bias = args[2].reshape(&[args[2].dim(0), 1, 1]);
             relu_if(relu, args[0].conv2d(&args[1], conv) + bias)
         }
-        Fused::MaxPool2d(window) => max_pool2d(&args[0], window),
+        Fused::MaxPool2d(window) => at_maxima(&args[0], &args[0], window),
         Fused::MaxPool2dGrad(window) => max_pool2d_grad(&args[0], &args[1], window),
         Fused::SoftmaxXent => {
             let at_label = args[0].gather(1, &args[1].reshape(&[args[1].dim(0), 1]));
@@ -54,9 +54,10 @@ fn planes(x: &Tensor) -> Tensor {
     x.reshape(&[x.dim(0), x.dim(1), x.dim(2) * x.dim(3)])
 }
 
-fn max_pool2d(x: &Tensor, window: Window) -> Tensor {
+/// `values`, shaped like `x`, read where each window of `x` has its first maximum.
+pub(crate) fn at_maxima(x: &Tensor, values: &Tensor, window: Window) -> Tensor {
     let idx = x.max_pool2d_idx(window);
-    planes(x).gather(2, &planes(&idx)).reshape_to(idx.shape())
+    planes(values).gather(2, &planes(&idx)).reshape_to(idx.shape())
 }
 
 fn max_pool2d_grad(x: &Tensor, g: &Tensor, window: Window) -> Tensor {

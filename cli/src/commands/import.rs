@@ -2,14 +2,12 @@
 
 use inocula_core::model::Network;
 use inocula_core::nn::load_params;
-use inocula_core::report::{BackendSection, HostSection};
 use inocula_core::{DType, Result};
 
-use super::train::score;
 use crate::args::Import;
 use crate::config::RunConfig;
 use crate::runs::{self, Metrics};
-use crate::{backends, output, reporting};
+use crate::{backends, output};
 
 pub(super) fn run(flags: &Import) -> Result<()> {
     let config = RunConfig::of(&flags.run)?;
@@ -19,16 +17,7 @@ pub(super) fn run(flags: &Import) -> Result<()> {
     let spec = config.model.spec(&train)?;
     let params = load_params(&flags.weights, &spec, &device, DType::F32)?;
     let network = Network::new(spec, params, &device)?;
-    let metrics = Metrics {
-        created: reporting::now(),
-        program: reporting::program(),
-        backend: BackendSection::new(&config.backend, device.info()),
-        host: HostSection::current(),
-        seed: config.seed,
-        dataset: reporting::dataset(&train, &test),
-        training: None,
-        test: score(&network, &test)?,
-    };
+    let metrics = Metrics::of(&config, &network, &train, &test, None)?;
     runs::write(&flags.run.out, &config, &network, &metrics)?;
     output::line(format!(
         "{}: test accuracy {:.2} % with the weights of {}",

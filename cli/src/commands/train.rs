@@ -5,11 +5,10 @@ use std::time::Instant;
 use inocula_core::attack::AttackConfig;
 use inocula_core::data::Dataset;
 use inocula_core::error::nearest;
-use inocula_core::model::{Network, confusion};
+use inocula_core::model::Network;
 use inocula_core::nn::init_params;
 use inocula_core::optim::OptimizerConfig;
-use inocula_core::place::Placement;
-use inocula_core::report::{BackendSection, ClassificationReport, HostSection, TrainingReport};
+use inocula_core::report::TrainingReport;
 use inocula_core::rng::Rng;
 use inocula_core::train::{Rule, TrainConfig, fit};
 use inocula_core::{DType, Result, bail};
@@ -18,7 +17,7 @@ use crate::args::Train;
 use crate::config::RunConfig;
 use crate::progress::{Bar, Training};
 use crate::runs::{self, Metrics};
-use crate::{backends, output, reporting};
+use crate::{backends, output};
 
 pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
     let config = configure(flags)?;
@@ -33,17 +32,7 @@ pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
 
     let name = config.train.rule.describe();
     let training = train_one(&mut network, &train, &test, &config.train, &rng, &name, quiet)?;
-    let test_scores = score(&network, &test)?;
-    let metrics = Metrics {
-        created: reporting::now(),
-        program: reporting::program(),
-        backend: BackendSection::new(&config.backend, device.info()),
-        host: HostSection::current(),
-        seed: config.seed,
-        dataset: reporting::dataset(&train, &test),
-        training: Some(training),
-        test: test_scores,
-    };
+    let metrics = Metrics::of(&config, &network, &train, &test, Some(training))?;
     runs::write(&flags.run.out, &config, &network, &metrics)?;
     summarize(&metrics);
     output::line(format!("Written: {}", flags.run.out.display()));
@@ -70,13 +59,6 @@ pub(super) fn train_one(
         seconds: started.elapsed().as_secs_f64(),
         history,
     })
-}
-
-/// Scores of a network on test data.
-pub(super) fn score(network: &Network, test: &Dataset) -> Result<ClassificationReport> {
-    let place = Placement { dtype: network.dtype(), ..Placement::new(network.device()) };
-    let confusion = confusion(network, test, &place)?;
-    ClassificationReport::new(&confusion, &test.class_names)
 }
 
 fn summarize(metrics: &Metrics) {

@@ -42,9 +42,9 @@ pub fn perturb(
     draws: &Draws,
 ) -> Result<Outcome> {
     let threat = attack.threat();
-    check_request(attack, model, x, goal)?;
-    let clean = model.logits(x)?;
-    let done: Vec<i64> = goal.reached(&clean).to_vec()?;
+    let before = check_request(attack, model, x, goal)?;
+    let reached = goal.reached(&model.logits(x)?);
+    let done: Vec<i64> = reached.to_vec()?;
     let open: Vec<usize> = (0..done.len()).filter(|&i| done[i] == 0).collect();
 
     let metered = Metered::new(model);
@@ -55,12 +55,12 @@ pub fn perturb(
         let rows = Tensor::from_slice(x.device(), &rows, &[rows.len()])?;
         let x0 = x.detach().take(0, &rows);
         let found = craft(attack, &metered, &x0, &goal.take(&rows), &draws.select(&open))?;
-        let kept = goal.reached(&clean).cast(x.dtype()).per_sample(x);
+        let kept = reached.cast(x.dtype()).per_sample(x);
         let others = x.detach().where_(&kept, &x.scalar(0.0));
         others.put_add(0, &rows, &found)
     };
     let [lo, hi] = model.bounds();
-    let (before, after) = (x.to_f64_vec()?, adversarial.to_f64_vec()?);
+    let after = adversarial.to_f64_vec()?;
     let each = before.len() / done.len().max(1);
     let distance: Vec<f64> = (0..done.len())
         .map(|i| {
@@ -117,22 +117,26 @@ fn per_sample_all(flags: &Tensor) -> Tensor {
     sum.eq(&sum.scalar(count as f64))
 }
 
+/// Checks the request; the input values, which were looked at for it.
 fn check_request(
     attack: &dyn Attack,
     model: &dyn Classifier,
     x: &Tensor,
     goal: &Goal,
-) -> Result<()> {
+) -> Result<Vec<f64>> {
     goal.check(x.check()?.dim(0), model.classes())?;
     let threat = attack.threat();
     let [lo, hi] = model.bounds();
-    if let Some(v) = x.to_f64_vec()?.into_iter().find(|v| !(lo..=hi).contains(v)) {
+    let values = x.to_f64_vec()?;
+    if let Some(v) = values.iter().find(|v| !(lo..=hi).contains(*v)) {
         bail!(Data, "attack: an input value of {v} is outside of the model's bounds [{lo}, {hi}]");
     }
-    threat.check_within(x.shape().iter().skip(1).product(), [lo, hi])
+    threat.check_within(x.shape().iter().skip(1).product(), [lo, hi])?;
+    Ok(values)
 }
 
-/// Runs an attack on the samples `rows` of a data set, in batches, and joins the outcomes. `progress` hears of every finished batch and may stop the run with an error.
+/// Runs an attack on the samples `rows` of a data set, in batches, and joins the outcomes.
+/// `progress` hears of every finished batch and may stop the run with an error.
 ///
 /// # Errors
 /// As [`perturb`], there is no sample, or `progress` failed.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use super::node::Node;
-use crate::fused::decompose;
+use crate::fused::{at_maxima, decompose};
 use crate::op::{Axes, Binary, Conv, Fused, Op, Unary};
 use crate::tensor::{Operands, Tensor};
 
@@ -239,7 +239,7 @@ impl Rule<'_> {
                 smallvec![Some(Tensor::fused(Fused::MaxPool2dGrad(*window), args))]
             }
             Fused::MaxPool2dGrad(window) => {
-                smallvec![None, self.when(1, || self.at_maxima(g, *window))]
+                smallvec![None, self.when(1, || at_maxima(&self.x(0).detach(), g, *window))]
             }
             Fused::SoftmaxXent => {
                 let args = [self.x(0), self.x(1), g.clone()];
@@ -259,14 +259,6 @@ impl Rule<'_> {
         // Only the sign of the result is read, so its own derivative is zero: no history.
         let y = self.y().detach();
         Tensor::fused(Fused::ReluGrad, [y, self.g.clone()])
-    }
-
-    /// `h`, shaped like the input of a max-pool, read where each window had its maximum.
-    fn at_maxima(&self, h: &Tensor, window: crate::op::Window) -> Tensor {
-        let x = self.x(0).detach();
-        let idx = x.max_pool2d_idx(window);
-        let planes = |t: &Tensor| t.reshape(&[t.dim(0), t.dim(1), t.dim(2) * t.dim(3)]);
-        planes(h).gather(2, &planes(&idx)).reshape_to(idx.shape())
     }
 
     /// Recomputes the operation by its decomposition and differentiates that.
