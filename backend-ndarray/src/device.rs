@@ -5,8 +5,8 @@ use std::thread;
 
 use inocula_core::op::{Binary, Fused, Op, OpCode};
 use inocula_core::{
-    Arg, Aval, Backend, BackendEntry, DType, Device, DeviceInfo, DeviceSpec, Error, ErrorKind,
-    Outs, Result, Shape, bail,
+    Arg, Aval, Backend, DType, DeviceInfo, DeviceSpec, Error, ErrorKind, Open, Outs, Result, Shape,
+    bail,
 };
 use smallvec::smallvec;
 
@@ -16,19 +16,31 @@ use crate::pool::Memory;
 use crate::workers::Workers;
 use crate::{columns, conv, elementwise, index, matmul, movement, pooling, reduce, softmax, step};
 
-/// This backend, for a [`Registry`](inocula_core::Registry). Its specs are `ndarray`, `ndarray:cpu`
-/// and `ndarray?threads=N`; without `threads` it uses as many as the process may run at once.
-pub const ENTRY: BackendEntry =
-    BackendEntry { name: "ndarray", summary: "pure Rust on the CPU; always available", open };
+inocula_core::export_backend! {
+    backend: Cpu,
+    symbol: inocula_backend_ndarray_v1,
+    name: "ndarray",
+    devices: "cpu",
+    summary: "pure Rust on the CPU; always available",
+}
 
-fn open(mut spec: DeviceSpec) -> Result<Device> {
-    if !matches!(spec.device.as_str(), "" | "cpu") {
-        bail!(NotFound, "ndarray: no device {:?}; this backend has cpu only", spec.device);
+impl Open for Cpu {
+    /// Specs are `ndarray`, `ndarray:cpu` and `ndarray?threads=N`; without `threads` it uses as many
+    /// as the process may run at once.
+    fn open(mut spec: DeviceSpec) -> Result<Self> {
+        if !matches!(spec.device.as_str(), "" | "cpu") {
+            bail!(NotFound, "ndarray: no device {:?}; this backend has cpu only", spec.device);
+        }
+        let threads = spec.take_count("threads")?;
+        spec.finish(&["threads"])?;
+        let threads =
+            threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        Cpu::new(threads)
     }
-    let threads = spec.take_count("threads")?;
-    spec.finish(&["threads"])?;
-    let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    Ok(Device::new(Cpu::new(threads)?))
+
+    fn devices() -> Result<Vec<String>> {
+        Ok(vec!["cpu".into()])
+    }
 }
 
 /// The CPU as a device.

@@ -59,6 +59,11 @@ impl Error {
         self.0.kind
     }
 
+    /// The line, as `Display` writes it.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// Puts `prefix: ` before the message: the file, layer or attack in which it happened.
     #[must_use]
     pub fn context(mut self, prefix: impl fmt::Display) -> Self {

@@ -47,7 +47,10 @@ pub mod aval;
 pub mod fused;
 pub mod op;
 
+pub mod abi;
 pub mod backend;
+#[cfg(feature = "plugins")]
+pub mod plugin;
 pub mod registry;
 
 pub mod grad;
@@ -74,5 +77,5 @@ pub mod train;
 pub use aval::{Aval, DType, Shape};
 pub use backend::{Arg, Backend, Device, DeviceInfo, Outs};
 pub use error::{Error, ErrorKind, Result};
-pub use registry::{BackendEntry, DeviceSpec, Registry};
+pub use registry::{BackendEntry, DeviceSpec, Open, Registry};
 pub use tensor::Tensor;

@@ -7,9 +7,11 @@
 //! Shapes and dtypes are checked in [`Op::infer`] and nowhere else.
 
 mod code;
+mod codec;
 mod infer;
 
 pub use code::OpCode;
+pub use codec::Encoded;
 
 use smallvec::SmallVec;
 

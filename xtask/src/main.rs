@@ -10,6 +10,7 @@
     reason = "the output of these commands is their purpose"
 )]
 
+mod abi;
 mod bench;
 mod ci;
 mod tally;
@@ -36,7 +37,8 @@ struct Command {
 }
 
 /// Every command.
-const COMMANDS: &[Command] = &[test::COMMAND, ci::COMMAND, tidy::COMMAND, bench::COMMAND];
+const COMMANDS: &[Command] =
+    &[test::COMMAND, ci::COMMAND, tidy::COMMAND, bench::COMMAND, abi::COMMAND];
 
 fn main() -> ExitCode {
     let matches = parser().get_matches();
