@@ -24,6 +24,8 @@ pub(crate) mod load;
 mod log;
 mod manifest;
 mod panics;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
 pub use manifest::Manifest;
