@@ -36,6 +36,16 @@ pub(crate) enum Command {
     Evaluate(Evaluate),
     /// Downloads data sets.
     Data(Data),
+    /// Lists the backends: built in, found as plugins, and what is missing of the others.
+    Backends(Backends),
+}
+
+/// Flags of `backends`.
+#[derive(Flags)]
+pub(crate) struct Backends {
+    /// Opens every device, and lists the places where plugins were looked for.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 /// Flags of `demo`.
@@ -47,8 +57,8 @@ pub(crate) struct Demo {
     /// Seed of all randomness.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Device spec, for example `ndarray?threads=2`.
-    #[arg(long, default_value = "ndarray")]
+    /// Device: ndarray, ndarray?threads=2, tch, tch:cuda:0, burn, burn:wgpu, or the path of a plugin.
+    #[arg(long, default_value = crate::backends::DEFAULT)]
     pub(crate) backend: String,
 }
 
@@ -73,7 +83,7 @@ pub(crate) struct RunFlags {
     /// Seed of all randomness, the split into training and test part included.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Device spec, for example `ndarray?threads=2`.
+    /// Device: ndarray, ndarray?threads=2, tch, tch:cuda:0, burn, burn:wgpu, or the path of a plugin.
     #[arg(long)]
     pub(crate) backend: Option<String>,
 }

@@ -37,7 +37,7 @@ impl Default for RunConfig {
     fn default() -> Self {
         RunConfig {
             seed: 1,
-            backend: "ndarray".into(),
+            backend: crate::backends::DEFAULT.into(),
             test_fraction: 0.2,
             train_samples: None,
             data: DataSource::Digits {},

@@ -240,6 +240,11 @@ impl Device {
         self.0.sync()
     }
 
+    /// Whether `op` runs here on operands of `dtype`, rather than being decomposed or refused.
+    pub fn supports(&self, op: OpCode, dtype: DType) -> bool {
+        self.0.supports(op, dtype)
+    }
+
     /// Whether both handles are of the same device.
     pub fn same(&self, other: &Device) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -47,6 +47,8 @@ pub struct Attempt {
     pub path: PathBuf,
     /// Why it led to nothing.
     pub reason: String,
+    /// Whether it is a plugin, but not the first of its name.
+    pub second: bool,
 }
 
 impl fmt::Display for Attempt {
@@ -119,7 +121,7 @@ impl Search {
     }
 
     fn drop(&mut self, origin: &'static str, path: PathBuf, reason: &str) {
-        self.dropped.push(Attempt { origin, path, reason: reason.into() });
+        self.dropped.push(Attempt { origin, path, reason: reason.into(), second: false });
     }
 
     /// Looks into every place. Loads nothing.
@@ -128,7 +130,7 @@ impl Search {
         for place in &self.places {
             if let Err(reason) = found.look(place) {
                 let (origin, path) = (place.origin, place.path.clone());
-                found.attempts.push(Attempt { origin, path, reason });
+                found.attempts.push(Attempt { origin, path, reason, second: false });
             }
         }
         found
@@ -173,18 +175,25 @@ impl Found {
                 None => self.plugins.push(plugin),
                 Some(first) => {
                     let reason = format!("{} comes first", first.path.display());
-                    self.attempts.push(Attempt { origin, path, reason });
+                    self.attempts.push(Attempt { origin, path, reason, second: true });
                 }
             },
-            Err(err) => self.attempts.push(Attempt { origin, path, reason: err.to_string() }),
+            Err(err) => {
+                let reason = err.to_string();
+                self.attempts.push(Attempt { origin, path, reason, second: false });
+            }
         }
     }
 
     /// Why there is no plugin called `name`.
     fn trace(&self, name: &str) -> String {
-        let tried: Vec<String> = self.attempts.iter().map(ToString::to_string).collect();
-        let mut line =
-            format!("no plugin {} was found; tried {}", file_name(name), tried.join(", "));
+        let tried = self.attempts.iter().filter(|attempt| !attempt.second);
+        let tried: Vec<String> = tried.map(ToString::to_string).collect();
+        let mut line = format!(
+            "no plugin {} was found, build it or give its path; tried {}",
+            file_name(name),
+            tried.join(", ")
+        );
         if !self.plugins.is_empty() {
             let names: Vec<&str> = self.plugins.iter().map(|p| p.name.as_str()).collect();
             line.push_str(&format!("; plugins found: {}", names.join(", ")));

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
-#[cfg(feature = "plugins")]
-use crate::ErrorKind;
 use crate::error::nearest;
 #[cfg(feature = "plugins")]
 use crate::plugin::{self, Search};
 use crate::{Backend, Device, Result, bail};
+#[cfg(feature = "plugins")]
+use crate::{Error, ErrorKind};
 
 /// A parsed device spec: `backend[:device][?key=value[&key=value]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +210,8 @@ impl Registry {
         if let Some(search) = &self.search {
             return search.open(spec).map_err(|err| match err.kind() {
                 ErrorKind::NotFound if err.message().starts_with("no plugin") => {
-                    err.context(format_args!("backend: {missing}"))
+                    let message = format!("backend: {missing}; {}", err.message());
+                    Error::new(ErrorKind::NotFound, message)
                 }
                 _ => err,
             });

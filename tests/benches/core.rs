@@ -19,7 +19,7 @@ use inocula_core::nn::{Layer, Mode, ModelSpec, Preset, init_params};
 use inocula_core::optim::{Optimizer, OptimizerConfig};
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Result, Tensor};
-use inocula_tests::harness::registry;
+use inocula_tests::rows::registry;
 
 const DEVICE: &str = "ndarray?threads=2";
 

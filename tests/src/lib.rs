@@ -7,4 +7,5 @@
 pub mod files;
 pub mod gens;
 pub mod harness;
+pub mod rows;
 pub mod tolerance;

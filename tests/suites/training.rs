@@ -448,7 +448,7 @@ fn explodes(device: &Device) -> Outcome {
 
 fn second_device(device: &Device) -> Outcome {
     let model = trained(device, "small-cnn", 1)?;
-    let other = inocula_tests::harness::registry().open("ndarray?threads=1")?;
+    let other = inocula_tests::rows::registry().open("ndarray?threads=1")?;
     let params = model.params().to_device(&other)?;
     let moved = Network::new(model.spec().clone(), params, &other)?;
     let (_, test) = data()?;

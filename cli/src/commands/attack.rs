@@ -43,9 +43,9 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     let spec_of = config::read::<config::RunConfig>(&flags.run.join("config.toml"));
     let backend = match &flags.backend {
         Some(backend) => backend.clone(),
-        None => spec_of.map_or("ndarray".into(), |c| c.backend),
+        None => spec_of.map_or(backends::DEFAULT.into(), |c| c.backend),
     };
-    let device = backends::registry().open(&backend)?;
+    let device = backends::open(&backend)?;
     let run = runs::read(&flags.run, &device)?;
     let (train, test) = run.config.datasets()?;
     if let Aim::Class(class) = flags.target

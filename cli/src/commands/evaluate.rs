@@ -18,9 +18,9 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     let backend = match (&flags.backend, first) {
         (Some(backend), _) => backend.clone(),
         (None, Ok(config)) => config.backend,
-        (None, Err(_)) => "ndarray".into(),
+        (None, Err(_)) => backends::DEFAULT.into(),
     };
-    let device = backends::registry().open(&backend)?;
+    let device = backends::open(&backend)?;
     let runs = flags.runs.iter().map(|r| runs::read(r, &device)).collect::<Result<Vec<_>>>()?;
     same_data(&runs)?;
     runs::prepare(&flags.out, "report.json", flags.force)?;

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod attack;
+mod backends;
 mod data;
 mod demo;
 mod evaluate;
@@ -22,6 +23,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Import(flags) => import::run(&flags),
         Command::Attack(flags) => attack::run(&flags, quiet),
         Command::Evaluate(flags) => evaluate::run(&flags, quiet),
+        Command::Backends(flags) => backends::run(&flags),
         Command::Data(flags) => data::run(flags.command, quiet),
     }
 }

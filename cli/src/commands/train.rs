@@ -23,7 +23,7 @@ pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
     let config = configure(flags)?;
     config.train.check()?;
     runs::prepare(&flags.run.out, "metrics.json", flags.run.force)?;
-    let device = backends::registry().open(&config.backend)?;
+    let device = backends::open(&config.backend)?;
     let (train, test) = config.datasets()?;
     let spec = config.model.spec(&train)?;
     let rng = Rng::new(config.seed);
