@@ -7,5 +7,6 @@
 pub mod files;
 pub mod gens;
 pub mod harness;
+pub mod pairs;
 pub mod rows;
 pub mod tolerance;

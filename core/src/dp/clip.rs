@@ -1,0 +1,61 @@
+//! Clipping of per-sample gradients in the L2 norm over all parameters ("flat" clipping; Abadi et
+//! al. 2016, algorithm 1).
+//!
+//! The guarantee rests on one inequality: whatever a sample is, it moves the clipped sum by at most
+//! the bound. It is tested on every backend.
+
+use crate::op::Axes;
+use crate::{Error, ErrorKind, Result, Tensor, bail};
+
+/// Squared L2 norms `[N]` of the gradients of each of `N` samples, over all parameters.
+///
+/// `grads` has one tensor `[N, ...]` a parameter.
+///
+/// # Errors
+/// There is no parameter, or the tensors differ in their first axis or device.
+pub fn squared_norms(grads: &[Tensor]) -> Result<Tensor> {
+    let mut total: Option<Tensor> = None;
+    for grad in grads {
+        let n = grad.dim(0);
+        let rest: Axes = (1..grad.shape().rank()).collect();
+        let of_one = grad.square().sum(&rest).reshape(&[n]);
+        let sum = match total {
+            Some(total) => total + of_one,
+            None => of_one,
+        };
+        total = Some(sum.check()?.clone());
+    }
+    total.ok_or_else(|| Error::new(ErrorKind::Usage, "clip: there are no gradients"))
+}
+
+/// What each sample's gradient is multiplied with, `[N]`: `min(1, bound / norm)`, so 1 where the norm
+/// is 0.
+///
+/// # Errors
+/// `bound` is not positive and finite, or the norms could not be computed.
+pub fn factors(squared_norms: &Tensor, bound: f64) -> Result<Tensor> {
+    if !(bound > 0.0 && bound.is_finite()) {
+        bail!(Config, "clip: the bound {bound} must be positive and finite");
+    }
+    // max(norm / bound, 1) first: no division by a norm that may be 0, and exactly 1 within.
+    let excess = (squared_norms.sqrt() * (1.0 / bound)).maximum(&squared_norms.scalar(1.0));
+    let factors = squared_norms.fill(1.0) / excess;
+    Ok(factors.check()?.clone())
+}
+
+/// The sum over samples of their clipped gradients, a tensor a parameter without the first axis.
+///
+/// # Errors
+/// As [`squared_norms`] and [`factors`].
+pub fn clipped_sum(grads: &[Tensor], bound: f64) -> Result<Vec<Tensor>> {
+    let factors = factors(&squared_norms(grads)?, bound)?;
+    let n = factors.dim(0);
+    let row = factors.reshape(&[1, n]);
+    let each = grads.iter().map(|grad| {
+        let shape = grad.shape();
+        let width = shape[1..].iter().product();
+        let sum = row.matmul(&grad.reshape(&[n, width])).reshape(&shape[1..]);
+        Ok(sum.check()?.clone())
+    });
+    each.collect()
+}

@@ -1,0 +1,294 @@
+//! Perturbations and the DP mechanism, compared between every pair of backends.
+//!
+//! A sign turns a difference in the last bit of a gradient into one of a whole step, and forty steps
+//! carry that anywhere; to compare the last iterates would test nothing, or fail at random. So what
+//! is compared: gradients at the same iterates, by relative tolerance; a single step, exactly where
+//! the gradient is clearly not 0; whole attacks by what they promise and achieve.
+
+use std::process::ExitCode;
+use std::sync::{LazyLock, Mutex};
+
+use inocula_core::attack::{ATTACKS, AttackConfig, Draws, Fgsm, Goal, Norm, Threat, perturb};
+use inocula_core::data::{Dataset, digits};
+use inocula_core::dp::{clip, noise};
+use inocula_core::grad::grad;
+use inocula_core::loss::cross_entropy;
+use inocula_core::model::{Classifier, Network};
+use inocula_core::nn::{Params, Preset, init_params};
+use inocula_core::place::Placement;
+use inocula_core::rng::Rng;
+use inocula_core::train::{Rule, TrainConfig, fit};
+use inocula_core::{Aval, DType, Device, Result, Shape, Tensor};
+use inocula_tests::harness::{Outcome, ensure};
+use inocula_tests::pairs::{PairCase, run};
+use inocula_tests::rows::REFERENCE;
+use inocula_tests::tolerance::{F32, deviation};
+
+/// Samples attacked.
+const SAMPLES: usize = 64;
+
+fn main() -> ExitCode {
+    let mut cases = vec![
+        PairCase::new("perturbations::one_step_is_exact_where_the_gradient_is_clear", one_step),
+        PairCase::new("dp::clipped_sums_agree_and_keep_their_bound", clipping),
+        PairCase::new("dp::one_sample_moves_the_sum_by_at_most_the_bound", sensitivity),
+        PairCase::new("dp::noise_is_the_same_bits_of_the_claimed_scale", same_noise),
+    ];
+    for entry in ATTACKS {
+        for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 0.7), (Norm::L1, 3.0)] {
+            let config = (entry.at)(Threat::new(norm, eps));
+            let (same, whole) = (config.clone(), config);
+            let name = |what: &str| format!("perturbations::{}_{norm}_{what}", entry.name);
+            cases.push(PairCase::new(name("gradients_at_its_iterates"), move |a, b| {
+                at_iterates(&same, a, b)
+            }));
+            cases.push(PairCase::new(name("end_to_end"), move |a, b| end_to_end(&whole, a, b)));
+        }
+    }
+    run(cases)
+}
+
+/// A small convolutional network, trained once on the reference.
+static TRAINED: LazyLock<(Network, Dataset)> = LazyLock::new(|| {
+    let train = || -> Result<(Network, Dataset)> {
+        let (train, test) = digits()?.split_stratified(0.25, &Rng::new(5));
+        let spec = Preset::find("small-cnn")?.spec(&[1, 8, 8], 10, [0.0, 1.0])?;
+        let params = init_params(&spec, &REFERENCE, DType::F32, &Rng::new(3))?;
+        let mut network = Network::new(spec, params, &REFERENCE)?;
+        let config = TrainConfig { epochs: 2, rule: Rule::Standard {}, ..TrainConfig::default() };
+        fit(&mut network, &train, None, &config, &Rng::new(4), &mut ())?;
+        Ok((network, test))
+    };
+    train().unwrap_or_else(|err| panic!("the network to attack could not be trained: {err}"))
+});
+
+/// The trained network and a batch of test samples on `device`.
+fn subject(device: &Device) -> Result<(Network, Tensor, Tensor)> {
+    let (network, test) = &*TRAINED;
+    let rows: Vec<usize> = (0..SAMPLES).collect();
+    let (x, y) = Placement::new(device).tensors(test, &rows)?;
+    let params = moved(network.params(), device)?;
+    Ok((Network::new(network.spec().clone(), params, device)?, x, y))
+}
+
+fn moved(params: &Params, device: &Device) -> Result<Params> {
+    let values: Result<Vec<Tensor>> = params.values().iter().map(|p| p.to_device(device)).collect();
+    params.with_values(values?)
+}
+
+fn draws() -> Draws {
+    Draws::new(Rng::new(9), (0..SAMPLES as u64).collect())
+}
+
+/// Logits and the gradient of the loss in `x`.
+fn answer(network: &Network, x: &Tensor, y: &Tensor) -> Result<(Vec<f64>, Vec<f64>)> {
+    let x = x.tracked();
+    let logits = network.logits(&x)?;
+    let g = grad(&cross_entropy(&logits, y), &[&x])?.swap_remove(0);
+    Ok((logits.to_f64_vec()?, g.to_f64_vec()?))
+}
+
+/// A classifier that notes what it is asked.
+struct Noting<'a> {
+    network: &'a Network,
+    asked: Mutex<Vec<Vec<f32>>>,
+}
+
+impl Classifier for Noting<'_> {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        if let Ok(mut asked) = self.asked.lock() {
+            asked.push(x.to_vec()?);
+        }
+        self.network.logits(x)
+    }
+
+    fn bounds(&self) -> [f64; 2] {
+        self.network.bounds()
+    }
+
+    fn classes(&self) -> usize {
+        self.network.classes()
+    }
+}
+
+/// Every point at which the attack asked the reference is put to both devices.
+fn at_iterates(config: &AttackConfig, a: &Device, b: &Device) -> Outcome {
+    let (network, x, y) = subject(&REFERENCE)?;
+    let noting = Noting { network: &network, asked: Mutex::default() };
+    config.check()?.run(&noting, &x, &Goal::Untargeted(y), &draws())?;
+    let asked = noting.asked.into_inner().unwrap_or_default();
+    ensure(!asked.is_empty(), || "the attack asked nothing".into())?;
+    let ((net_a, _, y_a), (net_b, _, y_b)) = (subject(a)?, subject(b)?);
+    for (step, point) in asked.iter().enumerate() {
+        let at = |device| Tensor::from_slice(device, point, &x.shape());
+        let (logits_a, grad_a) = answer(&net_a, &at(a)?, &y_a)?;
+        let (logits_b, grad_b) = answer(&net_b, &at(b)?, &y_b)?;
+        let off = deviation(&logits_a, &logits_b);
+        ensure(off <= F32, || format!("question {step}: logits differ by {off:e}"))?;
+        let off = relative(&grad_a, &grad_b);
+        ensure(off <= F32, || format!("question {step}: gradients differ by {off:e}"))?;
+    }
+    Ok(())
+}
+
+/// The largest difference relative to the largest magnitude.
+fn relative(a: &[f64], b: &[f64]) -> f64 {
+    let scale = b.iter().fold(f64::MIN_POSITIVE, |m, v| m.max(v.abs()));
+    let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale);
+    apart.fold(0.0, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) })
+}
+
+/// Share of the largest gradient below which its sign is left to rounding.
+const DEAD_ZONE: f64 = 1e-4;
+
+fn one_step(a: &Device, b: &Device) -> Outcome {
+    let step = |device: &Device| -> Result<(Vec<f32>, Vec<f64>)> {
+        let (network, x, y) = subject(device)?;
+        let (_, g) = answer(&network, &x, &y)?;
+        let goal = Goal::Untargeted(y);
+        let fgsm = AttackConfig::Fgsm(Fgsm::new(Norm::Linf, 0.1)).check()?;
+        Ok((fgsm.run(&network, &x, &goal, &draws())?.to_vec()?, g))
+    };
+    let ((x_a, g_a), (x_b, g_b)) = (step(a)?, step(b)?);
+    let mut unclear = 0;
+    // The scale of a gradient is that of its sample: a confident one has a small gradient everywhere.
+    for (sample, (g_a, g_b)) in g_a.chunks(64).zip(g_b.chunks(64)).enumerate() {
+        let largest = g_a.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        for (i, (l, r)) in g_a.iter().zip(g_b).enumerate() {
+            if l.abs().min(r.abs()) <= DEAD_ZONE * largest {
+                unclear += 1;
+                continue;
+            }
+            let (l, r) = (x_a[sample * 64 + i], x_b[sample * 64 + i]);
+            ensure(l == r, || format!("sample {sample}, pixel {i}: {l} and {r}"))?;
+        }
+    }
+    ensure(unclear * 10 < x_a.len(), || format!("{unclear} of {} are unclear", x_a.len()))
+}
+
+fn end_to_end(config: &AttackConfig, a: &Device, b: &Device) -> Outcome {
+    let attack = config.check()?;
+    let threat = attack.threat();
+    let whole = |device: &Device| -> Result<(f64, f64)> {
+        let (network, x, y) = subject(device)?;
+        let outcome = perturb(&*attack, &network, &x, &Goal::Untargeted(y.clone()), &draws())?;
+        let inside = outcome.distance.iter().all(|d| *d <= threat.eps * (1.0 + 1e-5));
+        let values: Vec<f32> = outcome.adversarial.to_vec()?;
+        if !inside || values.iter().any(|v| !(0.0..=1.0).contains(v)) {
+            inocula_core::bail!(Numeric, "left the ball or the box");
+        }
+        let loss = cross_entropy(&network.logits(&outcome.adversarial)?, &y).sum_all().item()?;
+        let fooled = outcome.success.iter().filter(|s| **s).count();
+        Ok((fooled as f64, loss))
+    };
+    let ((fooled_a, loss_a), (fooled_b, loss_b)) = (whole(a)?, whole(b)?);
+    // Samples on the edge may fall on either side.
+    ensure((fooled_a - fooled_b).abs() <= 2.0, || format!("fooled {fooled_a} and {fooled_b}"))?;
+    let off = (loss_a - loss_b).abs() / loss_b;
+    ensure(off <= 0.02, || format!("losses {loss_a} and {loss_b}"))
+}
+
+/// Per-sample gradients of two parameters, of sizes from far below to far above the bound.
+fn gradients(device: &Device, n: usize) -> Result<Vec<Tensor>> {
+    let mut rng = Rng::new(21);
+    let shapes: [&[usize]; 2] = [&[n, 6, 3, 3], &[n, 6]];
+    let one = |shape: &[usize]| {
+        let size: usize = shape[1..].iter().product();
+        let mut values = Vec::new();
+        for sample in 0..n {
+            let scale = 10f64.powi(sample as i32 % 7 - 4);
+            values.extend((0..size).map(|_| scale * rng.normal()));
+        }
+        Tensor::from_f64(device, DType::F32, &values, shape)
+    };
+    shapes.map(one).into_iter().collect()
+}
+
+const BOUND: f64 = 0.75;
+
+/// Rounding that a clipped norm may carry: the norm is a sum of some 60 squares in f32, its root and
+/// two divisions.
+const ULPS: f64 = 16.0 * f32::EPSILON as f64;
+
+fn norm(parts: &[Tensor]) -> Result<f64> {
+    let mut sum = 0.0;
+    for part in parts {
+        sum += part.to_f64_vec()?.iter().map(|v| v * v).sum::<f64>();
+    }
+    Ok(sum.sqrt())
+}
+
+fn clipping(a: &Device, b: &Device) -> Outcome {
+    let n = 28;
+    for device in [a, b] {
+        let grads = gradients(device, n)?;
+        for i in 0..n {
+            let of_one: Vec<Tensor> = grads.iter().map(|g| g.narrow(0, i, 1)).collect();
+            let (before, clipped) = (norm(&of_one)?, clip::clipped_sum(&of_one, BOUND)?);
+            let after = norm(&clipped)?;
+            ensure(after <= BOUND * (1.0 + ULPS), || format!("sample {i}: {after:e}"))?;
+            let want = before.min(BOUND);
+            ensure((after - want).abs() <= want * 1e-5, || format!("{after} for {want}"))?;
+        }
+    }
+    let sums = |device: &Device| -> Result<Vec<f64>> {
+        let mut all = Vec::new();
+        for sum in clip::clipped_sum(&gradients(device, n)?, BOUND)? {
+            all.extend(sum.to_f64_vec()?);
+        }
+        Ok(all)
+    };
+    let off = deviation(&sums(a)?, &sums(b)?);
+    ensure(off <= F32, || format!("clipped sums differ by {off:e}"))
+}
+
+/// The sum without each of the samples, against the sum with all, on one device and across the two.
+fn sensitivity(a: &Device, b: &Device) -> Outcome {
+    let n = 14;
+    let total = |grads: &[Tensor]| -> Result<Vec<f64>> {
+        let sums = clip::clipped_sum(grads, BOUND)?;
+        let parts: Result<Vec<Vec<f64>>> = sums.iter().map(Tensor::to_f64_vec).collect();
+        Ok(parts?.concat())
+    };
+    let without = |device: &Device, i: usize| -> Result<Vec<f64>> {
+        let rest: Vec<i64> = (0..n as i64).filter(|&j| j != i as i64).collect();
+        let rest = Tensor::from_slice(device, &rest, &[n - 1])?;
+        let grads: Vec<Tensor> = gradients(device, n)?.iter().map(|g| g.take(0, &rest)).collect();
+        total(&grads)
+    };
+    let all = [total(&gradients(a, n)?)?, total(&gradients(b, n)?)?];
+    let mut largest: f64 = 0.0;
+    for i in 0..n {
+        for less in [without(a, i)?, without(b, i)?] {
+            for all in &all {
+                let moved = all.iter().zip(&less).map(|(a, b)| (a - b).powi(2));
+                largest = largest.max(moved.sum::<f64>().sqrt());
+            }
+        }
+    }
+    // The sums round too: n terms of at most the bound.
+    let allowed = BOUND * (1.0 + ULPS * n as f64);
+    ensure(largest <= allowed, || format!("one sample moves the sum by {largest}"))?;
+    ensure(largest >= BOUND * 0.99, || format!("no sample reaches the bound: {largest}"))
+}
+
+fn same_noise(a: &Device, b: &Device) -> Outcome {
+    let (std, n) = (1.3 * BOUND, 40_000);
+    let aval = Aval::new(DType::F32, Shape::new(&[n])?);
+    let draw = |device| noise::gaussian(device, aval, std, &mut Rng::new(17).child("noise"));
+    let (left, right) = (draw(a)?.to_vec::<f32>()?, draw(b)?.to_vec::<f32>()?);
+    let same = left.iter().zip(&right).all(|(l, r)| l.to_bits() == r.to_bits());
+    ensure(same && left.len() == right.len(), || "the bits differ".into())?;
+    // Added to a zero, it is still the noise, to the bit.
+    let added = (Tensor::zeros(a, DType::F32, &[n]) + draw(a)?).to_vec::<f32>()?;
+    ensure(added == left, || "adding it to 0 changed it".into())?;
+    let moment =
+        |k: i32| left.iter().map(|v| (f64::from(*v) / std).powi(k)).sum::<f64>() / n as f64;
+    // Four standard errors of each moment of a standard normal: 0, 1, 3.
+    let se = 4.0 / (n as f64).sqrt();
+    for (k, want, spread) in [(1, 0.0, 1.0), (2, 1.0, 2f64.sqrt()), (4, 3.0, 96f64.sqrt())] {
+        let got = moment(k);
+        ensure((got - want).abs() <= se * spread, || format!("moment {k} is {got}"))?;
+    }
+    Ok(())
+}
