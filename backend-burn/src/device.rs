@@ -2,8 +2,7 @@
 
 use inocula_core::op::{Op, OpCode};
 use inocula_core::{
-    Arg, Aval, Backend, BackendEntry, DType, Device, DeviceInfo, DeviceSpec, Error, ErrorKind,
-    Outs, Result, bail,
+    Arg, Aval, Backend, DType, DeviceInfo, DeviceSpec, Error, ErrorKind, Open, Outs, Result, bail,
 };
 
 use crate::buf::Array;
@@ -22,15 +21,13 @@ pub(crate) const BURN: &str = "0.22.1";
 /// The options of a spec.
 const OPTIONS: &[&str] = &["threads"];
 
-/// This backend, for a [`Registry`](inocula_core::Registry). Its specs are `burn` (the first of the
-/// following that is built in), `burn:flex`, `burn:wgpu`, `burn:wgpu:N` and `burn:cuda:N`. On
-/// `burn:flex`, `?threads=N` gives the device threads of its own; without it, kernels use rayon's,
-/// of which the process has as many as it may run at once.
-pub const ENTRY: BackendEntry = BackendEntry {
+inocula_core::export_backend! {
+    backend: Burn,
+    symbol: inocula_backend_burn_v1,
     name: "burn",
+    devices: "flex, wgpu, cuda (as built in)",
     summary: "Burn: flex on the CPU, wgpu or CUDA on GPUs, as built in",
-    open: |spec| Ok(Device::new(Burn::open(spec)?)),
-};
+}
 
 /// A device of one of the Burn backends that are built in.
 pub struct Burn {
@@ -67,12 +64,11 @@ macro_rules! engine {
     };
 }
 
-impl Burn {
-    /// Opens the device of a spec; [`ENTRY`] says which there are.
-    ///
-    /// # Errors
-    /// There is no such device, it is not built in, it cannot be started, or an option is unknown.
-    pub fn open(mut spec: DeviceSpec) -> Result<Self> {
+impl Open for Burn {
+    /// Specs are `burn` (the first of the following that is built in), `burn:flex`, `burn:wgpu`,
+    /// `burn:wgpu:N` and `burn:cuda:N`. On `burn:flex`, `?threads=N` gives the device threads of its
+    /// own; without it, kernels use rayon's, of which the process has as many as it may run at once.
+    fn open(mut spec: DeviceSpec) -> Result<Self> {
         let threads = spec.take_count("threads")?;
         spec.finish(OPTIONS)?;
         let (kind, index) = spec.device.split_once(':').unwrap_or((&spec.device, ""));
@@ -92,6 +88,18 @@ impl Burn {
         }
     }
 
+    /// Those that are built in; whether there is a card for them, opening tells.
+    fn devices() -> Result<Vec<String>> {
+        let kinds = [
+            ("flex", cfg!(feature = "flex")),
+            ("wgpu", cfg!(feature = "wgpu")),
+            ("cuda", cfg!(feature = "cuda")),
+        ];
+        Ok(kinds.iter().filter(|(_, built)| *built).map(|(kind, _)| (*kind).to_owned()).collect())
+    }
+}
+
+impl Burn {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     pub(crate) fn on_gpu(device: String, engine: Engine<Cube>) -> Self {
         Burn { info: info(device, 0), engine: AnyEngine::Cube(engine) }
