@@ -10,7 +10,7 @@ use std::process::{Command as Process, Stdio};
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::tally::Tally;
-use crate::workspace::{cargo, root, run as execute, shown};
+use crate::workspace::{cargo, root, run as execute, shown, target};
 use crate::{Command, Outcome};
 
 pub(crate) const COMMAND: Command = Command {
@@ -177,8 +177,7 @@ impl Suite {
 /// Runs the demo of a release build in an empty folder and checks that both reports are there.
 fn demo() -> Outcome {
     execute(cargo(&["build", "--release", "-p", "inocula-cli"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let target = root().join(Path::new(&target));
+    let target = target();
     let folder = target.join("xtask-demo");
     let io = |err: std::io::Error| format!("{}: {err}", folder.display());
     if folder.exists() {

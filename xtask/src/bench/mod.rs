@@ -1,0 +1,239 @@
+//! `cargo xtask bench`: how long operations, attacks and training take on every backend, and with
+//! the tools that one would use otherwise.
+//!
+//! Every side is a process of its own, which answers requests ([`side`]); this program depends on
+//! none of them, decides who is measured when ([`measure`]), whether the results agree ([`agree`]),
+//! and makes the report. A time without an agreement is not shown.
+
+mod agree;
+mod artifacts;
+mod baseline;
+mod host;
+mod measure;
+mod overhead;
+mod plan;
+mod report;
+mod results;
+mod side;
+mod stats;
+mod svg;
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Program;
+use std::rc::Rc;
+
+use crate::workspace::target;
+use crate::{Command, Outcome};
+use host::Host;
+use measure::{Entry, Method, Part, measure, rows};
+use overhead::{Launch, listing, starts};
+use plan::{OVERHEAD, Options, REFERENCE, Task, Wanted};
+use results::{About, Absent, FORMAT, Results, Row};
+use side::{Process, Starter};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "bench",
+    about: "Measure operations, attacks and training on all backends, and compare",
+    args: plan::arguments,
+    run: |args| run(&Options::of(args)?),
+};
+
+/// The short benchmark of `cargo xtask ci`: everything that needs no more than this project.
+pub(crate) fn smoke() -> Outcome {
+    let command = plan::arguments(clap::Command::new("bench"));
+    let args = command.try_get_matches_from(["bench", "--smoke", "--backends", REFERENCE]);
+    run(&Options::of(&args.map_err(|e| e.to_string())?)?)
+}
+
+fn run(options: &Options) -> Outcome {
+    let out = options.out.clone().unwrap_or_else(|| target().join("bench"));
+    let mut bench = Bench::prepare(options, &out)?;
+    let tasks = options.choose(rows(&mut *bench.reference()?.side)?)?;
+    let mut rows: Vec<Row> = tasks.iter().map(|task| bench.measure(task)).collect();
+    if options.suites.contains(&OVERHEAD) && options.row.is_empty() {
+        rows.extend(bench.overheads());
+    }
+    let results = bench.results(rows);
+    write(&results, options.baseline.as_ref(), &out)?;
+    match results.faults() {
+        faults if faults.is_empty() => Ok(()),
+        faults => Err(format!("{faults}; see the tables")),
+    }
+}
+
+/// A benchmark in progress.
+struct Bench<'a> {
+    options: &'a Options,
+    /// Where inputs and results are exchanged.
+    folder: PathBuf,
+    runner: PathBuf,
+    entries: Vec<Entry>,
+    launches: Vec<Launch>,
+    sides: Vec<About>,
+    absent: Vec<Absent>,
+}
+
+impl<'a> Bench<'a> {
+    /// Builds the runner, writes the inputs, and opens every side.
+    fn prepare(options: &'a Options, out: &Path) -> Result<Self, String> {
+        let folder = out.join("exchange");
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let mut bench = Bench {
+            options,
+            folder,
+            runner: artifacts::runner(options.smoke)?,
+            entries: Vec::new(),
+            launches: Vec::new(),
+            sides: Vec::new(),
+            absent: Vec::new(),
+        };
+        bench.write_inputs()?;
+        for wanted in bench.wanted() {
+            bench.open(&wanted)?;
+        }
+        Ok(bench)
+    }
+
+    fn inputs(&self) -> PathBuf {
+        self.folder.join("inputs.safetensors")
+    }
+
+    fn write_inputs(&self) -> Outcome {
+        let mut command = self.command();
+        let output = command.arg("--write").output();
+        let output = output.map_err(|e| format!("{}: {e}", self.runner.display()))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!("inputs: {}", String::from_utf8_lossy(&output.stdout).trim())),
+        }
+    }
+
+    fn command(&self) -> Program {
+        let mut command = Program::new(&self.runner);
+        command.arg("--inputs").arg(self.inputs());
+        command.args(self.options.smoke.then_some("--smoke"));
+        command
+    }
+
+    /// The backends that were asked for, the reference among them, and for the overheads it once
+    /// more as a plugin.
+    fn wanted(&mut self) -> Vec<Wanted> {
+        let options = self.options;
+        let mut wanted = options.backends.clone();
+        if !wanted.iter().any(|w| w.spec == REFERENCE) {
+            wanted.insert(0, Wanted::new(REFERENCE, Part::Reference));
+        }
+        if options.suites.contains(&OVERHEAD) && !options.named && !options.smoke {
+            match artifacts::plugin("inocula-backend-ndarray") {
+                Ok(path) => {
+                    wanted.push(Wanted::new(&path.to_string_lossy(), Part::Suite(OVERHEAD)))
+                }
+                Err(reason) => {
+                    self.absent.push(Absent { side: format!("{REFERENCE}@plugin"), reason });
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Opens a backend. One that the user named, and the reference, must open.
+    fn open(&mut self, wanted: &Wanted) -> Outcome {
+        let starter = self.starter(&wanted.spec);
+        let required = self.options.named || wanted.spec == REFERENCE;
+        match self.add(&wanted.name, false, wanted.part, starter) {
+            Err(why) if required => Err(format!("{}: {why}", wanted.name)),
+            Err(reason) => {
+                self.absent.push(Absent { side: wanted.name.clone(), reason });
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn starter(&self, spec: &str) -> Starter {
+        let (runner, inputs, spec) = (self.runner.clone(), self.inputs(), spec.to_owned());
+        let (threads, smoke) = (self.options.threads, self.options.smoke);
+        Rc::new(move || {
+            let mut command = Program::new(&runner);
+            command.arg("--inputs").arg(&inputs).args(smoke.then_some("--smoke"));
+            command.args(["--device", &spec, "--threads", &threads.to_string()]);
+            with_threads(command, threads)
+        })
+    }
+
+    fn add(&mut self, name: &str, peer: bool, part: Part, starter: Starter) -> Outcome {
+        let (process, hello) = Process::start(starter.clone())?;
+        let (name, side) = (name.to_owned(), Box::new(process));
+        if part != Part::Reference {
+            self.sides.push(About { side: name.clone(), peer, hello });
+            self.launches.push(Launch { name: name.clone(), starter });
+        }
+        self.entries.push(Entry { name, peer, part, rows: None, side });
+        Ok(())
+    }
+
+    fn reference(&mut self) -> Result<&mut Entry, String> {
+        let found = self.entries.iter_mut().find(|e| e.name == REFERENCE);
+        found.ok_or_else(|| format!("{REFERENCE} is not open"))
+    }
+
+    fn measure(&mut self, task: &Task) -> Row {
+        let rounds = self.options.rounds;
+        let method = Method { rounds, folder: &self.folder, reference: REFERENCE };
+        let row = measure(task, &mut self.entries, &method);
+        let cell = |c: &results::Cell| match c.summary() {
+            Some(summary) => format!("{} {}", c.side, stats::time(summary.median)),
+            None => format!("{} -", c.side),
+        };
+        let cells: Vec<String> = row.cells.iter().map(cell).collect();
+        eprintln!("bench: {}: {}: {}", row.suite, row.name, cells.join(", "));
+        row
+    }
+
+    fn overheads(&self) -> Vec<Row> {
+        eprintln!("bench: {OVERHEAD}: starting processes");
+        let mut rows = starts(&self.launches, self.options.rounds);
+        rows.push(listing(&artifacts::program(self.options.smoke), self.options.rounds));
+        rows
+    }
+
+    fn results(self, rows: Vec<Row>) -> Results {
+        Results {
+            format: FORMAT,
+            host: Host::here(),
+            threads: self.options.threads,
+            rounds: self.options.rounds,
+            smoke: self.options.smoke,
+            sides: self.sides,
+            absent: self.absent,
+            rows,
+        }
+    }
+}
+
+/// Limits the pools that read their size from the environment.
+fn with_threads(mut command: Program, threads: usize) -> Program {
+    for name in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"]
+    {
+        command.env(name, threads.to_string());
+    }
+    command
+}
+
+/// Writes the report in all its forms, and prints it.
+fn write(results: &Results, baseline: Option<&Results>, out: &Path) -> Outcome {
+    let write = |name: &str, text: &str| {
+        let path = out.join(name);
+        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
+    };
+    let markdown = report::markdown(results, baseline);
+    let json = serde_json::to_string_pretty(results).map_err(|e| format!("bench.json: {e}"))?;
+    write("bench.json", &(json + "\n"))?;
+    write("bench.md", &markdown)?;
+    for suite in results.suites() {
+        write(&format!("bench-{suite}.svg"), &svg::picture(results, suite))?;
+    }
+    println!("{markdown}");
+    println!("Written: bench.md, bench.json and a picture of each suite in {}", out.display());
+    Ok(())
+}
