@@ -1,4 +1,50 @@
-//! The place of the libtorch backend.
+//! The libtorch backend of Inocula: every operation, by the kernels of PyTorch's library.
 //!
-//! Nothing is built here yet, so nothing is exported: no program can list or open it. What a
-//! backend has to offer is `inocula_core::Backend`; `inocula-backend-ndarray` is a whole one.
+//! It is the backend for large models: matrix products and convolutions of MKL, oneDNN and cuDNN, on
+//! CPUs and NVIDIA GPUs. Operations map onto libtorch's operators one to one where their definitions
+//! agree; the files say where they do not. libtorch's own differentiation is switched off
+//! throughout: here a gradient is a formula of operations like any other.
+//!
+//! # Building
+//!
+//! `cargo xtask setup libtorch` fetches libtorch and tells cargo where it is. For NVIDIA GPUs, build
+//! with `LIBTORCH` naming the `torch` folder of a Python that has PyTorch 2.13.0 with CUDA.
+//!
+//! # Threads
+//!
+//! `threads=N` holds for the operations of one device. libtorch's workers spin for a while before
+//! they sleep, at the expense of everybody else's; a program avoids that by setting
+//! `OMP_WAIT_POLICY=PASSIVE` before the library is loaded.
+//!
+//! # What is not exactly as defined
+//!
+//! Where values are NaN: the gradient of a ReLU passes where its value is NaN, and of several NaN in
+//! a pooling window the last one counts.
+
+mod dispatch;
+mod failure;
+mod layout;
+mod threads;
+
+mod buf;
+mod cuda;
+
+mod elementwise;
+mod index;
+mod movement;
+mod reduce;
+
+mod columns;
+mod conv;
+mod matmul;
+mod pool;
+
+mod softmax;
+mod step;
+
+mod device;
+#[cfg(test)]
+mod tests;
+
+pub use buf::Buf;
+pub use device::{ENTRY, Tch};

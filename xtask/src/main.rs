@@ -13,6 +13,7 @@
 mod abi;
 mod bench;
 mod ci;
+mod setup;
 mod tally;
 mod test;
 mod tidy;
@@ -38,7 +39,7 @@ struct Command {
 
 /// Every command.
 const COMMANDS: &[Command] =
-    &[test::COMMAND, ci::COMMAND, tidy::COMMAND, bench::COMMAND, abi::COMMAND];
+    &[test::COMMAND, ci::COMMAND, tidy::COMMAND, bench::COMMAND, abi::COMMAND, setup::COMMAND];
 
 fn main() -> ExitCode {
     let matches = parser().get_matches();
