@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::plugins::{self, PLUGINS};
+use crate::setup::libtorch;
 use crate::workspace::{cargo, run as execute};
 use crate::{Command, Outcome, bench, test, tidy};
 
@@ -23,24 +25,40 @@ struct Step {
 const STEPS: &[Step] = &[
     Step { name: "fmt", run: || execute(cargo(&["fmt", "--all", "--check"])) },
     Step { name: "tidy", run: tidy::run },
-    Step {
-        name: "clippy",
-        run: || {
-            let all = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-            execute(cargo(&all))
-        },
-    },
-    Step {
-        name: "doc",
-        run: || {
-            let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
-            command.env("RUSTDOCFLAGS", "-D warnings");
-            execute(command)
-        },
-    },
+    Step { name: "setup", run: setup },
+    Step { name: "clippy", run: clippy },
+    Step { name: "doc", run: doc },
     Step { name: "test", run: || test::run(&[], false) },
     Step { name: "bench", run: bench::smoke },
 ];
+
+/// Fetches what the required backends need. The others are left out where it is missing.
+fn setup() -> Outcome {
+    match PLUGINS.iter().any(|plugin| plugin.name == "tch" && plugin.required()) {
+        true => libtorch::record(&libtorch::install(None)?),
+        false => Ok(()),
+    }
+}
+
+/// Lints everything, the backends that are built on their own each on its own.
+fn clippy() -> Outcome {
+    let lint = |choice: Vec<String>| {
+        let mut command = cargo(&["clippy", "--all-targets"]);
+        command.args(choice).args(["--", "-D", "warnings"]);
+        execute(command)
+    };
+    lint(std::iter::once("--workspace".into()).chain(plugins::excluded()).collect())?;
+    for plugin in PLUGINS.iter().filter(|plugin| plugin.available().is_ok()) {
+        lint(vec!["-p".into(), plugin.package.into()])?;
+    }
+    Ok(())
+}
+
+fn doc() -> Outcome {
+    let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
+    command.args(plugins::excluded()).env("RUSTDOCFLAGS", "-D warnings");
+    execute(command)
+}
 
 /// Runs the steps up to the first that fails, and shows how long each took.
 fn run(steps: &[Step]) -> Outcome {

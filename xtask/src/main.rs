@@ -13,6 +13,7 @@
 mod abi;
 mod bench;
 mod ci;
+mod plugins;
 mod setup;
 mod tally;
 mod test;

@@ -9,6 +9,7 @@ use std::process::{Command as Process, Stdio};
 
 use clap::{Arg, ArgAction, ArgMatches};
 
+use crate::plugins::{self, PLUGINS};
 use crate::tally::Tally;
 use crate::workspace::{cargo, root, run as execute, shown, target};
 use crate::{Command, Outcome};
@@ -39,8 +40,9 @@ pub(crate) fn extra(args: &ArgMatches) -> Vec<String> {
 
 /// Runs everything and prints the closing line.
 pub(crate) fn run(extra: &[String], release_demo: bool) -> Outcome {
-    let mut suite = Suite { tally: Tally::default(), data: find_data() };
+    let mut suite = Suite { tally: Tally::default(), data: find_data(), plugins: Vec::new() };
     suite.report_data();
+    suite.build_plugins();
     suite.cargo_tests(extra);
     if release_demo {
         suite.demo();
@@ -78,6 +80,8 @@ fn find_data() -> Vec<Data> {
 struct Suite {
     tally: Tally,
     data: Vec<Data>,
+    /// Libraries of the backends that were built.
+    plugins: Vec<PathBuf>,
 }
 
 impl Suite {
@@ -102,8 +106,27 @@ impl Suite {
         }
     }
 
+    /// Builds the other backends. One that cannot be built here is left out with its reason, unless
+    /// `INOCULA_REQUIRE_BACKENDS` asks for it.
+    fn build_plugins(&mut self) {
+        for plugin in PLUGINS {
+            match plugin.build() {
+                Ok(library) => self.plugins.push(library),
+                Err(why) if plugin.required() => {
+                    self.fail(&format!("backend {} is required here: {why}", plugin.name));
+                }
+                Err(why) => println!("test: backend {} skipped: {why}", plugin.name),
+            }
+        }
+    }
+
     /// Tests that run in a package's folder get paths that do not depend on it.
     fn with_data(&self, mut command: Process) -> Process {
+        if let Ok(path) = std::env::join_paths(&self.plugins)
+            && std::env::var_os("INOCULA_BACKEND_PATH").is_none()
+        {
+            command.env("INOCULA_BACKEND_PATH", path);
+        }
         for Data { variable, folder, .. } in self.data.iter().filter(|d| d.folder.is_dir()) {
             command.env(variable, folder);
         }
@@ -124,15 +147,22 @@ impl Suite {
             chosen.args(extra);
             return self.tests(chosen);
         }
-        if let Err(why) = execute(command(&["build", "--workspace"])) {
+        let mut build = command(&["build", "--workspace"]);
+        build.args(plugins::excluded());
+        if let Err(why) = execute(build) {
             return self.fail(&why);
         }
         let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
         let mut everything = command(&targets);
-        everything.arg("--no-fail-fast");
-        let documentation = command(&["test", "--workspace", "--doc", "--no-fail-fast"]);
+        everything.args(plugins::excluded()).arg("--no-fail-fast");
+        let mut documentation = command(&["test", "--workspace", "--doc", "--no-fail-fast"]);
+        documentation.args(plugins::excluded());
+        let own = PLUGINS.iter().filter(|plugin| plugin.available().is_ok());
+        let own: Vec<Process> =
+            own.map(|plugin| command(&["test", "-p", plugin.package, "--lib"])).collect();
         self.tests(everything);
         self.tests(documentation);
+        own.into_iter().for_each(|tests| self.tests(tests));
     }
 
     /// Runs a test command, shows its output as it comes, and counts its results.

@@ -5,7 +5,15 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::plugins;
 use crate::workspace::{cargo, shown};
+
+/// Of the profiles of `Cargo.toml`: that of tests, or that of what is measured and released.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Profile {
+    Dev,
+    Release,
+}
 
 /// The program that measures one backend.
 pub(super) fn runner(smoke: bool) -> Result<PathBuf, String> {
@@ -32,8 +40,12 @@ pub(super) fn program(smoke: bool) -> Result<PathBuf, String> {
 
 /// A backend as a library of its own. It gets a cargo invocation of its own, in which nobody else's
 /// features are unified with its.
-pub(super) fn plugin(package: &str) -> Result<PathBuf, String> {
-    let built = build(&["build", "--release", "-p", package])?;
+pub(crate) fn plugin(package: &str, profile: Profile) -> Result<PathBuf, String> {
+    let profile = match profile {
+        Profile::Dev => "dev",
+        Profile::Release => "release",
+    };
+    let built = build(&["build", "--profile", profile, "-p", package])?;
     library(&built, package)
         .ok_or_else(|| format!("{package} builds no plugin, its crate types lack cdylib"))
 }
@@ -41,6 +53,9 @@ pub(super) fn plugin(package: &str) -> Result<PathBuf, String> {
 /// What cargo says about the artifacts that it made or found up to date.
 fn build(args: &[&str]) -> Result<Vec<Value>, String> {
     let mut command = cargo(args);
+    if args.contains(&"--workspace") {
+        command.args(plugins::excluded());
+    }
     if std::env::var_os("CARGO_BUILD_JOBS").is_none() {
         // Optimised builds of the dependencies need about a gigabyte each.
         command.arg("-j2");

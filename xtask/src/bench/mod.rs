@@ -6,7 +6,7 @@
 //! and makes the report. A time without an agreement is not shown.
 
 mod agree;
-mod artifacts;
+pub(crate) mod artifacts;
 mod baseline;
 mod host;
 mod measure;
@@ -24,6 +24,7 @@ use std::rc::Rc;
 
 use crate::workspace::target;
 use crate::{Command, Outcome};
+use artifacts::Profile;
 use host::Host;
 use measure::{Entry, Method, Part, measure, rows};
 use overhead::{Launch, listing, starts};
@@ -124,7 +125,7 @@ impl<'a> Bench<'a> {
             wanted.insert(0, Wanted::new(REFERENCE, Part::Reference));
         }
         if options.suites.contains(&OVERHEAD) && !options.named && !options.smoke {
-            match artifacts::plugin("inocula-backend-ndarray") {
+            match artifacts::plugin("inocula-backend-ndarray", Profile::Release) {
                 Ok(path) => {
                     wanted.push(Wanted::new(&path.to_string_lossy(), Part::Suite(OVERHEAD)))
                 }
