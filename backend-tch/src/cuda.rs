@@ -13,19 +13,32 @@ use tch::{Cuda, Device, Kind, Tensor};
 use crate::dispatch;
 use crate::failure::Made;
 
+/// How many GPUs libtorch can use here.
+pub(crate) fn count() -> usize {
+    match ready() {
+        Ok(()) => usize::try_from(Cuda::device_count()).unwrap_or(0),
+        Err(_) => 0,
+    }
+}
+
+/// Loads the library for GPUs, once.
+fn ready() -> std::result::Result<(), &'static String> {
+    static LOADED: OnceLock<std::result::Result<(), String>> = OnceLock::new();
+    LOADED.get_or_init(dispatch::load_cuda).as_ref().copied()
+}
+
 /// The GPU of this number.
 ///
 /// # Errors
 /// Libtorch cannot use GPUs here, or there is none of that number.
 pub(crate) fn open(index: usize) -> Result<Device> {
-    static LOADED: OnceLock<std::result::Result<(), String>> = OnceLock::new();
-    if let Err(why) = LOADED.get_or_init(dispatch::load_cuda) {
+    if let Err(why) = ready() {
         bail!(
             NotFound,
             "tch: no device cuda:{index}: {why}; build with LIBTORCH naming a PyTorch that has CUDA"
         );
     }
-    let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
+    let count = count();
     if count == 0 {
         bail!(
             NotFound,

@@ -2,8 +2,7 @@
 
 use inocula_core::op::{Binary, Fused, Op, OpCode, Unary};
 use inocula_core::{
-    Arg, Aval, Backend, BackendEntry, DType, DeviceInfo, DeviceSpec, Error, ErrorKind, Outs,
-    Result, bail,
+    Arg, Aval, Backend, DType, DeviceInfo, DeviceSpec, Error, ErrorKind, Open, Outs, Result, bail,
 };
 use smallvec::smallvec;
 use tch::{NoGradGuard, Tensor};
@@ -14,13 +13,13 @@ use crate::{
     columns, conv, cuda, elementwise, index, matmul, movement, pool, reduce, softmax, step, threads,
 };
 
-/// This backend, for a [`Registry`](inocula_core::Registry). Its specs are `tch`, `tch:cpu`,
-/// `tch:cuda` and `tch:cuda:N`; `tch?threads=N` sets the number of threads on the CPU.
-pub const ENTRY: BackendEntry = BackendEntry {
+inocula_core::export_backend! {
+    backend: Tch,
+    symbol: inocula_backend_tch_v1,
     name: "tch",
+    devices: "cpu, cuda",
     summary: "libtorch, the library of PyTorch; CPU and NVIDIA GPUs",
-    open: |spec| Tch::open(spec).map(inocula_core::Device::new),
-};
+}
 
 /// The version of libtorch that this is built with.
 const LIBTORCH: &str = "2.13.0";
@@ -31,13 +30,11 @@ pub struct Tch {
     place: tch::Device,
 }
 
-impl Tch {
-    /// Opens the device of a spec. `threads=N` holds for operations of this device only, whichever
-    /// thread calls them; without it they use as many as libtorch finds right.
-    ///
-    /// # Errors
-    /// There is no such device here, or an option is unknown or malformed.
-    pub fn open(mut spec: DeviceSpec) -> Result<Self> {
+impl Open for Tch {
+    /// Specs are `tch`, `tch:cpu`, `tch:cuda` and `tch:cuda:N`. `threads=N` holds for operations of
+    /// this device only, whichever thread calls them; without it they use as many as libtorch finds
+    /// right.
+    fn open(mut spec: DeviceSpec) -> Result<Self> {
         let place = place(&spec.device)?;
         let threads = spec.take_count("threads")?;
         spec.finish(&["threads"])?;
@@ -54,6 +51,15 @@ impl Tch {
         Ok(Tch { info, place })
     }
 
+    /// The CPU, and the GPUs that libtorch sees.
+    fn devices() -> Result<Vec<String>> {
+        let mut names = vec!["cpu".to_owned()];
+        names.extend((0..cuda::count()).map(|index| format!("cuda:{index}")));
+        Ok(names)
+    }
+}
+
+impl Tch {
     /// Readies the calling thread. The guard must live as long as operations run.
     fn enter(&self) -> NoGradGuard {
         threads::run_on(self.info.threads);
