@@ -3,7 +3,6 @@
 //! `cargo xtask abi check` runs this; `cargo xtask abi write` runs it with `INOCULA_WRITE_HEADER`
 //! set, which writes the part anew.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use inocula_core::op::OpCode;
@@ -18,7 +17,7 @@ fn generated() -> String {
         " *   {:<4}  {:<17}  {:<8}  {:<58}  {}",
         "code", "name", "operands", "ints", "floats"
     );
-    writeln!(text, "{}", rule.trim_end()).unwrap();
+    text.push_str(&format!("{}\n", rule.trim_end()));
     for &code in OpCode::ALL {
         let operands = match (code, code.arity()) {
             (OpCode::Concat, _) => "*".to_owned(),
@@ -30,14 +29,14 @@ fn generated() -> String {
             code as u16,
             code.name()
         );
-        writeln!(text, "{}", line.trim_end()).unwrap();
+        text.push_str(&format!("{}\n", line.trim_end()));
     }
     text.push_str(" */\nenum {\n");
     let last = OpCode::ALL.len() - 1;
     for (i, code) in OpCode::ALL.iter().enumerate() {
         let comma = if i == last { "" } else { "," };
-        writeln!(text, "    INOCULA_OP_{} = {}{comma}", code.name().to_uppercase(), *code as u16)
-            .unwrap();
+        let (name, number) = (code.name().to_uppercase(), *code as u16);
+        text.push_str(&format!("    INOCULA_OP_{name} = {number}{comma}\n"));
     }
     text.push_str("};\n/*\n");
     text

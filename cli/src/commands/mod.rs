@@ -10,7 +10,7 @@ mod train;
 
 use inocula_core::attack::{AttackConfig, Threat};
 use inocula_core::metrics::Norm;
-use inocula_core::{Result, bail};
+use inocula_core::{Error, ErrorKind, Result, bail};
 
 use crate::args::{Args, AttackFlags, Command};
 
@@ -42,7 +42,7 @@ impl AttackFlags {
 
     /// The attack that the flags describe, starting from `base` where they are silent.
     pub(crate) fn apply(&self, base: Option<AttackConfig>) -> Result<AttackConfig> {
-        let mut config = match (&self.attack, base) {
+        let config = match (&self.attack, base) {
             (Some(name), base) if base.as_ref().is_none_or(|b| b.name() != name) => {
                 let threat = base.map(|b| b.check().map(|a| a.threat())).transpose()?;
                 let norm = self.norm.or(threat.map(|t| t.norm)).unwrap_or(Norm::Linf);
@@ -54,30 +54,34 @@ impl AttackFlags {
             (_, Some(base)) => base,
             (_, None) => bail!(Config, "attack: pass --attack NAME --eps SIZE, or a --config file"),
         };
-        self.override_constants(&mut config)?;
+        let config = self.overridden(config)?;
         config.check()?;
         Ok(config)
     }
 
-    fn override_constants(&self, config: &mut AttackConfig) -> Result<()> {
-        match config {
-            AttackConfig::Fgsm(c) => {
-                c.norm = self.norm.unwrap_or(c.norm);
-                c.eps = self.eps.unwrap_or(c.eps);
-                c.random_start = self.random_start.unwrap_or(c.random_start);
-                if self.steps.is_some() || self.step.is_some() || self.restarts.is_some() {
-                    bail!(Config, "fgsm takes one step of length eps; use pgd for --steps");
-                }
-            }
-            AttackConfig::Pgd(c) => {
-                c.norm = self.norm.unwrap_or(c.norm);
-                c.eps = self.eps.unwrap_or(c.eps);
-                c.steps = self.steps.unwrap_or(c.steps);
-                c.step = self.step.or(c.step);
-                c.restarts = self.restarts.unwrap_or(c.restarts);
-                c.random_start = self.random_start.unwrap_or(c.random_start);
+    /// The configuration with the flags put into it, as if they had stood in its file: an attack
+    /// knows its own constants, and refuses others.
+    fn overridden(&self, config: AttackConfig) -> Result<AttackConfig> {
+        let name = config.name();
+        let invalid = |err: &dyn std::fmt::Display| {
+            let line = err.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            Error::new(ErrorKind::Config, format!("{name}: {line}"))
+        };
+        let mut table = toml::Table::try_from(&config).map_err(|err| invalid(&err))?;
+        let count = |n: usize| toml::Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+        let given = [
+            ("norm", self.norm.map(|norm| toml::Value::String(norm.name().into()))),
+            ("eps", self.eps.map(toml::Value::Float)),
+            ("steps", self.steps.map(count)),
+            ("step", self.step.map(toml::Value::Float)),
+            ("restarts", self.restarts.map(count)),
+            ("random_start", self.random_start.map(toml::Value::Boolean)),
+        ];
+        for (key, value) in given {
+            if let Some(value) = value {
+                table.insert(key.to_owned(), value);
             }
         }
-        Ok(())
+        table.try_into().map_err(|err: toml::de::Error| invalid(&err.message()))
     }
 }

@@ -3,16 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::step::direction;
-use super::{Access, Attack, AttackConfig, AttackEntry, Draws, Goal, L1Step, Norm, Threat};
+use super::{Access, Attack, AttackSpec, Draws, Goal, L1Step, Norm, Threat};
 use crate::grad::grad;
 use crate::model::Classifier;
 use crate::{Result, Tensor, bail};
-
-pub(super) const ENTRY: AttackEntry = AttackEntry {
-    name: "fgsm",
-    summary: "one gradient step of length eps (FGSM; FGM in L2 and L1)",
-    at: |threat| AttackConfig::Fgsm(Fgsm::new(threat.norm, threat.eps)),
-};
 
 /// `x + eps d`, with `d` along the gradient: `sign(g)` in Linf, `g / |g|_2` in L2, `g / |g|_1` in L1 (of
 /// these only the first two ascend most steeply; it is what FGM means in L1).
@@ -38,13 +32,30 @@ impl Fgsm {
     pub fn new(norm: Norm, eps: f64) -> Self {
         Fgsm { norm, eps, random_start: false }
     }
+}
 
-    pub(super) fn check(&self) -> Result<Self> {
+impl AttackSpec for Fgsm {
+    const NAME: &'static str = "fgsm";
+    const SUMMARY: &'static str = "one gradient step of length eps (FGSM; FGM in L2 and L1)";
+
+    fn at(threat: Threat) -> Self {
+        Fgsm::new(threat.norm, threat.eps)
+    }
+
+    fn check(&self) -> Result<()> {
         self.threat().check()?;
         if self.norm == Norm::L0 {
             bail!(Config, "fgsm: no gradient step in l0; choose linf, l2 or l1");
         }
-        Ok(self.clone())
+        Ok(())
+    }
+
+    fn label(&self) -> String {
+        if self.norm == Norm::Linf { "FGSM".into() } else { "FGM".into() }
+    }
+
+    fn with_threat(&self, Threat { norm, eps }: Threat) -> Self {
+        Fgsm { norm, eps, ..self.clone() }
     }
 }
 

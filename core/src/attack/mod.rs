@@ -3,7 +3,8 @@
 //! An attack is one file with a configuration (serde), and a `run` that sees a model, a batch and a
 //! [`Goal`]. Everything that must hold for every attack is in [`perturb`], which is not overridable:
 //! it checks the request, runs the attack, puts the result back into ball and box, and measures what
-//! came out in f64. [`ATTACKS`] lists them; adding one is one file and one line there.
+//! came out in f64. [`ATTACKS`] lists them; adding one is its file, its `mod` line, and its line in
+//! the table.
 
 pub mod ball;
 mod fgsm;
@@ -12,16 +13,18 @@ mod minimal;
 mod perturb;
 mod pgd;
 mod step;
+mod table;
 
 use serde::{Deserialize, Serialize};
 
 pub use ball::Threat;
-pub use fgsm::Fgsm;
 pub use goal::{Aim, Goal};
 pub use minimal::{Minimal, minimal_perturbations};
 pub use perturb::{Outcome, craft, perturb, perturb_rows};
-pub use pgd::{Keep, Pgd};
+pub use pgd::Keep;
 pub use step::L1Step;
+use table::attacks;
+pub use table::{AttackEntry, AttackSpec};
 
 pub use crate::metrics::Norm;
 use crate::model::Classifier;
@@ -103,27 +106,10 @@ pub trait Attack: Send + Sync {
     -> Result<Tensor>;
 }
 
-/// An attack that can be asked for by name.
-pub struct AttackEntry {
-    /// Name on the command line and in configurations.
-    pub name: &'static str,
-    /// One line for listings.
-    pub summary: &'static str,
-    /// Makes the attack at a budget, with its other constants at their usual values.
-    pub at: fn(Threat) -> AttackConfig,
-}
-
-/// Every attack. Adding one is its file, its variant in [`AttackConfig`], and a line here.
-pub const ATTACKS: &[AttackEntry] = &[fgsm::ENTRY, pgd::ENTRY];
-
-/// The configuration of an attack.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum AttackConfig {
-    /// One step.
-    Fgsm(Fgsm),
-    /// Projected gradient descent.
-    Pgd(Pgd),
+// Adding an attack is its file, its `mod` line above, and its line here.
+attacks! {
+    fgsm::Fgsm,
+    pgd::Pgd,
 }
 
 impl AttackConfig {
@@ -141,48 +127,21 @@ impl AttackConfig {
         let all = names().collect::<Vec<_>>().join(", ");
         crate::bail!(NotFound, "attack: {name:?} is not one of {all}{hint}")
     }
+}
 
-    /// The attack itself, its constants checked.
-    ///
-    /// # Errors
-    /// A constant is out of range; the message names it.
-    pub fn check(&self) -> Result<Box<dyn Attack>> {
-        Ok(match self {
-            AttackConfig::Fgsm(c) => Box::new(c.check()?),
-            AttackConfig::Pgd(c) => Box::new(c.check()?),
-        })
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Name, as in [`ATTACKS`].
-    pub fn name(&self) -> &'static str {
-        match self {
-            AttackConfig::Fgsm(_) => fgsm::ENTRY.name,
-            AttackConfig::Pgd(_) => pgd::ENTRY.name,
-        }
-    }
-
-    /// Name for people, with what tells one run from another: `FGSM`, `PGD-40`, `PGD-40 x 5`.
-    pub fn label(&self) -> String {
-        match self {
-            AttackConfig::Fgsm(c) if c.norm == Norm::Linf => "FGSM".into(),
-            AttackConfig::Fgsm(_) => "FGM".into(),
-            AttackConfig::Pgd(c) if c.restarts > 1 => format!("PGD-{} x {}", c.steps, c.restarts),
-            AttackConfig::Pgd(c) => format!("PGD-{}", c.steps),
-        }
-    }
-
-    /// The same attack with another budget. A step length that was given keeps its ratio to the
-    /// radius; in another norm it would mean something else, and the usual one is taken.
-    #[must_use]
-    pub fn with_threat(&self, threat: Threat) -> Self {
-        let Threat { norm, eps } = threat;
-        match self {
-            AttackConfig::Fgsm(c) => AttackConfig::Fgsm(Fgsm { norm, eps, ..c.clone() }),
-            AttackConfig::Pgd(c) => {
-                let same = c.norm == norm && c.eps > 0.0;
-                let step = c.step.filter(|_| same).map(|s| s * eps / c.eps);
-                AttackConfig::Pgd(Pgd { norm, eps, step, ..c.clone() })
-            }
+    #[test]
+    fn an_attack_has_one_name_everywhere() {
+        for entry in ATTACKS {
+            let config = (entry.at)(Threat::new(Norm::Linf, 0.1));
+            assert_eq!(config.name(), entry.name);
+            let text = toml::to_string(&config).unwrap();
+            assert!(text.contains(&format!("type = \"{}\"", entry.name)), "{text}");
+            let least = format!("type = \"{}\"\neps = 0.1\n", entry.name);
+            assert!(toml::from_str::<AttackConfig>(&least).is_ok(), "needs more than a budget");
         }
     }
 }

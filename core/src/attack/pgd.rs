@@ -5,16 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::fgsm::{gradient, linf};
 use super::step::direction;
-use super::{Access, Attack, AttackConfig, AttackEntry, Draws, Goal, L1Step, Norm, Threat};
+use super::{Access, Attack, AttackSpec, Draws, Goal, L1Step, Norm, Threat};
 use crate::model::Classifier;
 use crate::op::Fused;
 use crate::{Result, Tensor, bail};
-
-pub(super) const ENTRY: AttackEntry = AttackEntry {
-    name: "pgd",
-    summary: "projected gradient descent with random starts (Linf, L2, L1)",
-    at: |threat| AttackConfig::Pgd(Pgd::new(threat.norm, threat.eps)),
-};
 
 /// Which iterate of a run is returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,29 +101,6 @@ impl Pgd {
         })
     }
 
-    pub(super) fn check(&self) -> Result<Self> {
-        self.threat().check()?;
-        if self.norm == Norm::L0 {
-            bail!(Config, "pgd: no gradient step in l0; choose linf, l2 or l1");
-        }
-        if self.steps == 0 || self.restarts == 0 {
-            let (steps, restarts) = (self.steps, self.restarts);
-            bail!(Config, "pgd: steps = {steps} and restarts = {restarts} must be at least 1");
-        }
-        if self.restarts > 1 && !self.random_start {
-            bail!(Config, "pgd: restarts repeat the same run without random_start = true");
-        }
-        if self.step.is_some_and(|s| !(s > 0.0 && s.is_finite())) {
-            bail!(Config, "pgd: step = {:?} must be positive", self.step);
-        }
-        if let L1Step::Sparse(q) = self.l1_step
-            && !(q > 0.0 && q <= 1.0)
-        {
-            bail!(Config, "pgd: a sparse step's share {q} must be in (0, 1]");
-        }
-        Ok(self.clone())
-    }
-
     fn next(&self, x: &Tensor, g: Tensor, x0: &Tensor, bounds: [f64; 2]) -> Tensor {
         if self.norm == Norm::Linf {
             let [lo, hi] = bounds;
@@ -166,6 +137,51 @@ impl Pgd {
         let last = Best::at(&x, &model.logits(&x)?, goal);
         Best::update(&mut best, last.clone());
         Ok(best.unwrap_or(last))
+    }
+}
+
+impl AttackSpec for Pgd {
+    const NAME: &'static str = "pgd";
+    const SUMMARY: &'static str = "projected gradient descent with random starts (Linf, L2, L1)";
+
+    fn at(threat: Threat) -> Self {
+        Pgd::new(threat.norm, threat.eps)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.threat().check()?;
+        if self.norm == Norm::L0 {
+            bail!(Config, "pgd: no gradient step in l0; choose linf, l2 or l1");
+        }
+        if self.steps == 0 || self.restarts == 0 {
+            let (steps, restarts) = (self.steps, self.restarts);
+            bail!(Config, "pgd: steps = {steps} and restarts = {restarts} must be at least 1");
+        }
+        if self.restarts > 1 && !self.random_start {
+            bail!(Config, "pgd: restarts repeat the same run without random_start = true");
+        }
+        if self.step.is_some_and(|s| !(s > 0.0 && s.is_finite())) {
+            bail!(Config, "pgd: step = {:?} must be positive", self.step);
+        }
+        if let L1Step::Sparse(q) = self.l1_step
+            && !(q > 0.0 && q <= 1.0)
+        {
+            bail!(Config, "pgd: a sparse step's share {q} must be in (0, 1]");
+        }
+        Ok(())
+    }
+
+    fn label(&self) -> String {
+        match self.restarts {
+            1 => format!("PGD-{}", self.steps),
+            n => format!("PGD-{} x {n}", self.steps),
+        }
+    }
+
+    fn with_threat(&self, Threat { norm, eps }: Threat) -> Self {
+        let same = self.norm == norm && self.eps > 0.0;
+        let step = self.step.filter(|_| same).map(|s| s * eps / self.eps);
+        Pgd { norm, eps, step, ..self.clone() }
     }
 }
 

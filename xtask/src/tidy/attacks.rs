@@ -1,7 +1,6 @@
 //! The rule that every attack is in the table of attacks.
 //!
-//! The compiler would only warn of an unused constant, and not even that once something else reads
-//! the entry's name.
+//! The compiler would not miss it: a public type may be left for others to use.
 
 use super::Violation;
 use super::code::code;
@@ -9,22 +8,25 @@ use super::tree::Tree;
 
 const FOLDER: &str = "core/src/attack/";
 const TABLE: &str = "core/src/attack/mod.rs";
-const ENTRY: &str = "pub(super) const ENTRY";
+const SPEC: &str = "impl AttackSpec for ";
 
-/// Every file in the attacks' folder that defines an entry is listed in `ATTACKS`.
+/// Every file in the attacks' folder that has an attack is listed in the table.
 pub(super) fn attack_table(tree: &Tree) -> Vec<Violation> {
     let Some(table) = tree.files.iter().find(|f| f.path == TABLE).and_then(|f| list(&f.text))
     else {
-        return vec![Violation::new(TABLE, 1, "no `const ATTACKS` list, restore it")];
+        return vec![Violation::new(TABLE, 1, "no `attacks!` table, restore it")];
     };
     let mut found = Vec::new();
     for file in tree.with_extension("rs") {
         let direct = file.path.strip_prefix(FOLDER).is_some_and(|rest| !rest.contains('/'));
-        let entry = code(&file.text).lines().position(|line| line.starts_with(ENTRY));
-        if let (true, Some(line)) = (direct, entry) {
-            let wanted = format!("{}::ENTRY", file.stem());
-            if !table.split([',', '[', ']']).any(|item| item.trim() == wanted) {
-                let what = format!("not in ATTACKS, add `{wanted}` to the list in {TABLE}");
+        let code = code(&file.text);
+        let specs = code.lines().enumerate().filter_map(|(n, line)| {
+            Some((n, line.strip_prefix(SPEC)?.trim_end_matches([' ', '{'])))
+        });
+        for (line, name) in specs.filter(|_| direct) {
+            let wanted = format!("{}::{name}", file.stem());
+            if !table.split(',').any(|item| item.trim() == wanted) {
+                let what = format!("not in the table, add `{wanted},` to `attacks!` in {TABLE}");
                 found.push(Violation::new(&file.path, line + 1, what));
             }
         }
@@ -32,12 +34,11 @@ pub(super) fn attack_table(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// The text between the brackets of `ATTACKS`.
+/// The text between the braces of `attacks!`.
 fn list(text: &str) -> Option<String> {
     let code = code(text);
-    let (_, rest) = code.split_once("const ATTACKS")?;
-    let (_, rest) = rest.split_once("= &[")?;
-    rest.split_once(']').map(|(items, _)| items.to_owned())
+    let (_, rest) = code.split_once("attacks! {")?;
+    rest.split_once('}').map(|(items, _)| items.to_owned())
 }
 
 #[cfg(test)]
@@ -46,8 +47,8 @@ mod tests {
 
     #[test]
     fn an_attack_that_is_not_listed_is_found() {
-        let table = "//! T.\npub const ATTACKS: &[AttackEntry] = &[\n    fgsm::ENTRY,\n];\n";
-        let entry = "//! E.\n\npub(super) const ENTRY: AttackEntry = todo;\n";
+        let table = "//! T.\nattacks! {\n    fgsm::Fgsm,\n}\n";
+        let entry = "//! E.\n\nimpl AttackSpec for Fgsm {\n}\n";
         let tree = Tree::of(&[
             ("core/src/attack/mod.rs", table),
             ("core/src/attack/fgsm.rs", entry),
