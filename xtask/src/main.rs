@@ -12,6 +12,7 @@
 
 mod bench;
 mod ci;
+mod setup;
 mod tally;
 mod test;
 mod tidy;
@@ -36,7 +37,8 @@ struct Command {
 }
 
 /// Every command.
-const COMMANDS: &[Command] = &[test::COMMAND, ci::COMMAND, tidy::COMMAND, bench::COMMAND];
+const COMMANDS: &[Command] =
+    &[test::COMMAND, ci::COMMAND, tidy::COMMAND, bench::COMMAND, setup::COMMAND];
 
 fn main() -> ExitCode {
     let matches = parser().get_matches();

@@ -11,6 +11,7 @@ mod baseline;
 mod host;
 mod measure;
 mod overhead;
+mod peers;
 mod plan;
 mod report;
 mod results;
@@ -23,10 +24,11 @@ use std::process::Command as Program;
 use std::rc::Rc;
 
 use crate::workspace::target;
-use crate::{Command, Outcome};
+use crate::{Command, Outcome, setup};
 use host::Host;
 use measure::{Entry, Method, Part, measure, rows};
 use overhead::{Launch, listing, starts};
+use peers::PEERS;
 use plan::{OVERHEAD, Options, REFERENCE, Task, Wanted};
 use results::{About, Absent, FORMAT, Results, Row};
 use side::{Process, Starter};
@@ -48,7 +50,11 @@ pub(crate) fn smoke() -> Outcome {
 fn run(options: &Options) -> Outcome {
     let out = options.out.clone().unwrap_or_else(|| target().join("bench"));
     let mut bench = Bench::prepare(options, &out)?;
-    let tasks = options.choose(rows(&mut *bench.reference()?.side)?)?;
+    let known = rows(&mut *bench.reference()?.side)?;
+    if options.peers {
+        bench.open_peers(&known)?;
+    }
+    let tasks = options.choose(known)?;
     let mut rows: Vec<Row> = tasks.iter().map(|task| bench.measure(task)).collect();
     if options.suites.contains(&OVERHEAD) && options.row.is_empty() {
         rows.extend(bench.overheads());
@@ -138,16 +144,48 @@ impl<'a> Bench<'a> {
 
     /// Opens a backend. One that the user named, and the reference, must open.
     fn open(&mut self, wanted: &Wanted) -> Outcome {
+        let (name, part) = (wanted.name.clone(), wanted.part);
         let starter = self.starter(&wanted.spec);
-        let required = self.options.named || wanted.spec == REFERENCE;
-        match self.add(&wanted.name, false, wanted.part, starter) {
-            Err(why) if required => Err(format!("{}: {why}", wanted.name)),
-            Err(reason) => {
-                self.absent.push(Absent { side: wanted.name.clone(), reason });
+        match Process::start(starter.clone()) {
+            Ok((process, hello)) => {
+                if part != Part::Reference {
+                    self.sides.push(About { side: name.clone(), peer: false, hello });
+                    self.launches.push(Launch { name: name.clone(), starter });
+                }
+                let side = Box::new(process);
+                self.entries.push(Entry { name, peer: false, part, rows: None, side });
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Err(why) if self.options.named || wanted.spec == REFERENCE => {
+                Err(format!("{name}: {why}"))
+            }
+            Err(reason) => {
+                self.absent.push(Absent { side: name, reason });
+                Ok(())
+            }
         }
+    }
+
+    /// Opens the tools to compare with, in an environment that is made where it is not there yet.
+    fn open_peers(&mut self, known: &[Task]) -> Outcome {
+        let python = setup::peers()?;
+        for name in PEERS {
+            let starter = peers::starter(&python, name, self.inputs(), self.options.threads);
+            let opened = Process::start(starter).and_then(|(mut process, hello)| {
+                let rows = peers::rows(&mut process, known)?;
+                Ok((process, hello, rows))
+            });
+            let side = (*name).to_owned();
+            match opened {
+                Err(reason) => self.absent.push(Absent { side, reason }),
+                Ok((process, hello, rows)) => {
+                    self.sides.push(About { side: side.clone(), peer: true, hello });
+                    let (part, side, name) = (Part::Everywhere, Box::new(process), side);
+                    self.entries.push(Entry { name, peer: true, part, rows: Some(rows), side });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn starter(&self, spec: &str) -> Starter {
@@ -159,17 +197,6 @@ impl<'a> Bench<'a> {
             command.args(["--device", &spec, "--threads", &threads.to_string()]);
             with_threads(command, threads)
         })
-    }
-
-    fn add(&mut self, name: &str, peer: bool, part: Part, starter: Starter) -> Outcome {
-        let (process, hello) = Process::start(starter.clone())?;
-        let (name, side) = (name.to_owned(), Box::new(process));
-        if part != Part::Reference {
-            self.sides.push(About { side: name.clone(), peer, hello });
-            self.launches.push(Launch { name: name.clone(), starter });
-        }
-        self.entries.push(Entry { name, peer, part, rows: None, side });
-        Ok(())
     }
 
     fn reference(&mut self) -> Result<&mut Entry, String> {
