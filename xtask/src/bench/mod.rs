@@ -14,6 +14,7 @@ mod overhead;
 mod peers;
 mod plan;
 mod report;
+mod rest;
 mod results;
 mod side;
 mod stats;
@@ -30,6 +31,7 @@ use measure::{Entry, Method, Part, measure, rows};
 use overhead::{Launch, listing, starts};
 use peers::PEERS;
 use plan::{OVERHEAD, Options, REFERENCE, Task, Wanted};
+use rest::Rest;
 use results::{About, Absent, FORMAT, Results, Row};
 use side::{Process, Starter};
 
@@ -77,6 +79,7 @@ struct Bench<'a> {
     launches: Vec<Launch>,
     sides: Vec<About>,
     absent: Vec<Absent>,
+    rest: Rest,
 }
 
 impl<'a> Bench<'a> {
@@ -92,6 +95,7 @@ impl<'a> Bench<'a> {
             launches: Vec::new(),
             sides: Vec::new(),
             absent: Vec::new(),
+            rest: Rest::default(),
         };
         bench.write_inputs()?;
         for wanted in bench.wanted() {
@@ -207,7 +211,7 @@ impl<'a> Bench<'a> {
     fn measure(&mut self, task: &Task) -> Row {
         let rounds = self.options.rounds;
         let method = Method { rounds, folder: &self.folder, reference: REFERENCE };
-        let row = measure(task, &mut self.entries, &method);
+        let row = measure(task, &mut self.entries, &method, &mut self.rest);
         let cell = |c: &results::Cell| match c.summary() {
             Some(summary) => format!("{} {}", c.side, stats::time(summary.median)),
             None => format!("{} -", c.side),
@@ -231,6 +235,7 @@ impl<'a> Bench<'a> {
             threads: self.options.threads,
             rounds: self.options.rounds,
             smoke: self.options.smoke,
+            others: self.rest.others(),
             sides: self.sides,
             absent: self.absent,
             rows,
