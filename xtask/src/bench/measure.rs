@@ -4,18 +4,14 @@
 //! begins changes from round to round. A side that fails or disagrees is out, and the others go on.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::agree::{Agreement, Array, Tolerance, agree, read};
 use super::plan::Task;
+use super::rest::Rest;
 use super::results::{Cell, Outcome, Row};
 use super::side::Side;
-
-/// The worker threads of a side spin for some milliseconds after their last work, and would take
-/// time from the side that comes next.
-const SETTLE: Duration = Duration::from_millis(10);
 
 /// Where a side takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +73,12 @@ struct Turn<'a> {
 }
 
 /// Measures `task` on every side that can do it.
-pub(super) fn measure(task: &Task, entries: &mut [Entry], method: &Method<'_>) -> Row {
+pub(super) fn measure(
+    task: &Task,
+    entries: &mut [Entry],
+    method: &Method<'_>,
+    rest: &mut Rest,
+) -> Row {
     let reference = entries
         .iter_mut()
         .find(|e| e.name == method.reference)
@@ -95,7 +96,7 @@ pub(super) fn measure(task: &Task, entries: &mut [Entry], method: &Method<'_>) -
     for round in 0..method.rounds {
         let count = turns.len();
         for i in 0..count {
-            turns[(round + i) % count].round(&task.name);
+            turns[(round + i) % count].round(&task.name, rest);
         }
     }
     Row {
@@ -145,11 +146,11 @@ impl Turn<'_> {
         }
     }
 
-    fn round(&mut self, row: &str) {
+    fn round(&mut self, row: &str, rest: &mut Rest) {
         if self.out.is_some() {
             return;
         }
-        std::thread::sleep(SETTLE);
+        rest.pause();
         match self.entry.seconds(row) {
             Ok(seconds) => self.seconds.push(seconds),
             Err(why) => self.out = Some(Outcome::Failed(why)),
@@ -246,7 +247,7 @@ mod tests {
             let (suite, name) = ("ops".into(), "add".into());
             let task = Task { suite, name, flops: 0.0, tolerance };
             let method = Method { rounds, folder: &folder, reference: "right" };
-            let row = measure(&task, &mut self.entries, &method);
+            let row = measure(&task, &mut self.entries, &method, &mut Rest::default());
             std::fs::remove_dir_all(&folder).unwrap();
             row
         }

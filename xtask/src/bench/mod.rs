@@ -11,8 +11,10 @@ mod baseline;
 mod host;
 mod measure;
 mod overhead;
+mod peers;
 mod plan;
 mod report;
+mod rest;
 mod results;
 mod side;
 mod stats;
@@ -23,12 +25,14 @@ use std::process::Command as Program;
 use std::rc::Rc;
 
 use crate::workspace::target;
-use crate::{Command, Outcome};
+use crate::{Command, Outcome, setup};
 use artifacts::Profile;
 use host::Host;
 use measure::{Entry, Method, Part, measure, rows};
 use overhead::{Launch, listing, starts};
+use peers::PEERS;
 use plan::{OVERHEAD, Options, REFERENCE, Task, Wanted};
+use rest::Rest;
 use results::{About, Absent, FORMAT, Results, Row};
 use side::{Process, Starter};
 
@@ -49,7 +53,11 @@ pub(crate) fn smoke() -> Outcome {
 fn run(options: &Options) -> Outcome {
     let out = options.out.clone().unwrap_or_else(|| target().join("bench"));
     let mut bench = Bench::prepare(options, &out)?;
-    let tasks = options.choose(rows(&mut *bench.reference()?.side)?)?;
+    let known = rows(&mut *bench.reference()?.side)?;
+    if options.peers {
+        bench.open_peers(&known)?;
+    }
+    let tasks = options.choose(known)?;
     let mut rows: Vec<Row> = tasks.iter().map(|task| bench.measure(task)).collect();
     if options.suites.contains(&OVERHEAD) && options.row.is_empty() {
         rows.extend(bench.overheads());
@@ -72,6 +80,7 @@ struct Bench<'a> {
     launches: Vec<Launch>,
     sides: Vec<About>,
     absent: Vec<Absent>,
+    rest: Rest,
 }
 
 impl<'a> Bench<'a> {
@@ -87,6 +96,7 @@ impl<'a> Bench<'a> {
             launches: Vec::new(),
             sides: Vec::new(),
             absent: Vec::new(),
+            rest: Rest::default(),
         };
         bench.write_inputs()?;
         for wanted in bench.wanted() {
@@ -139,16 +149,48 @@ impl<'a> Bench<'a> {
 
     /// Opens a backend. One that the user named, and the reference, must open.
     fn open(&mut self, wanted: &Wanted) -> Outcome {
+        let (name, part) = (wanted.name.clone(), wanted.part);
         let starter = self.starter(&wanted.spec);
-        let required = self.options.named || wanted.spec == REFERENCE;
-        match self.add(&wanted.name, false, wanted.part, starter) {
-            Err(why) if required => Err(format!("{}: {why}", wanted.name)),
-            Err(reason) => {
-                self.absent.push(Absent { side: wanted.name.clone(), reason });
+        match Process::start(starter.clone()) {
+            Ok((process, hello)) => {
+                if part != Part::Reference {
+                    self.sides.push(About { side: name.clone(), peer: false, hello });
+                    self.launches.push(Launch { name: name.clone(), starter });
+                }
+                let side = Box::new(process);
+                self.entries.push(Entry { name, peer: false, part, rows: None, side });
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Err(why) if self.options.named || wanted.spec == REFERENCE => {
+                Err(format!("{name}: {why}"))
+            }
+            Err(reason) => {
+                self.absent.push(Absent { side: name, reason });
+                Ok(())
+            }
         }
+    }
+
+    /// Opens the tools to compare with, in an environment that is made where it is not there yet.
+    fn open_peers(&mut self, known: &[Task]) -> Outcome {
+        let python = setup::peers::python()?;
+        for name in PEERS {
+            let starter = peers::starter(&python, name, self.inputs(), self.options.threads);
+            let opened = Process::start(starter).and_then(|(mut process, hello)| {
+                let rows = peers::rows(&mut process, known)?;
+                Ok((process, hello, rows))
+            });
+            let side = (*name).to_owned();
+            match opened {
+                Err(reason) => self.absent.push(Absent { side, reason }),
+                Ok((process, hello, rows)) => {
+                    self.sides.push(About { side: side.clone(), peer: true, hello });
+                    let (part, side, name) = (Part::Everywhere, Box::new(process), side);
+                    self.entries.push(Entry { name, peer: true, part, rows: Some(rows), side });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn starter(&self, spec: &str) -> Starter {
@@ -162,17 +204,6 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn add(&mut self, name: &str, peer: bool, part: Part, starter: Starter) -> Outcome {
-        let (process, hello) = Process::start(starter.clone())?;
-        let (name, side) = (name.to_owned(), Box::new(process));
-        if part != Part::Reference {
-            self.sides.push(About { side: name.clone(), peer, hello });
-            self.launches.push(Launch { name: name.clone(), starter });
-        }
-        self.entries.push(Entry { name, peer, part, rows: None, side });
-        Ok(())
-    }
-
     fn reference(&mut self) -> Result<&mut Entry, String> {
         let found = self.entries.iter_mut().find(|e| e.name == REFERENCE);
         found.ok_or_else(|| format!("{REFERENCE} is not open"))
@@ -181,7 +212,7 @@ impl<'a> Bench<'a> {
     fn measure(&mut self, task: &Task) -> Row {
         let rounds = self.options.rounds;
         let method = Method { rounds, folder: &self.folder, reference: REFERENCE };
-        let row = measure(task, &mut self.entries, &method);
+        let row = measure(task, &mut self.entries, &method, &mut self.rest);
         let cell = |c: &results::Cell| match c.summary() {
             Some(summary) => format!("{} {}", c.side, stats::time(summary.median)),
             None => format!("{} -", c.side),
@@ -205,6 +236,7 @@ impl<'a> Bench<'a> {
             threads: self.options.threads,
             rounds: self.options.rounds,
             smoke: self.options.smoke,
+            others: self.rest.others(),
             sides: self.sides,
             absent: self.absent,
             rows,

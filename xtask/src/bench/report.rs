@@ -10,6 +10,9 @@ use super::plan::REFERENCE;
 use super::results::{Cell, Outcome, Results, Row};
 use super::stats::{digits, time};
 
+/// Where others use more of the machine than this, they decide the times.
+const BUSY: f64 = 0.1;
+
 /// The whole report.
 pub(super) fn markdown(results: &Results, baseline: Option<&Results>) -> String {
     let mut text = String::from("# Benchmark\n\n");
@@ -47,6 +50,17 @@ fn conditions(text: &mut String, results: &Results, baseline: Option<&Results>) 
         "- deviation: largest difference from {REFERENCE}, relative to the largest value; in \
          brackets the share of values that may follow the other sign and do"
     );
+    if let Some(others) = results.others {
+        let share =
+            format!("in the pauses, other programs used {:.0} % of the machine", others * 100.0);
+        let _ = match others > BUSY {
+            true => writeln!(text, "- **{share}: do not trust the times**"),
+            false => writeln!(text, "- {share}"),
+        };
+    }
+    if results.sides.iter().any(|about| about.peer) {
+        text.push_str("- other tools keep their defaults, but for the number of threads\n");
+    }
     if results.smoke {
         text.push_str("- **small sizes: the times mean nothing**\n");
     }
@@ -255,6 +269,16 @@ mod tests {
         assert!(text.contains("- add, burn failed: the | process ended\n"), "{text}");
         assert!(text.contains("- art: no module"));
         assert!(text.contains("some cpu, 4 hardware threads"));
+    }
+
+    #[test]
+    fn a_machine_that_did_not_rest_is_told() {
+        let text = |others| markdown(&Results { others, ..sample() }, None);
+        assert!(
+            text(Some(0.02)).contains("- in the pauses, other programs used 2 % of the machine")
+        );
+        assert!(text(Some(0.4)).contains("used 40 % of the machine: do not trust the times**"));
+        assert!(!text(None).contains("pauses"));
     }
 
     #[test]

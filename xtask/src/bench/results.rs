@@ -23,6 +23,9 @@ pub(super) struct Results {
     pub(super) rounds: usize,
     /// Small sizes: the times mean nothing.
     pub(super) smoke: bool,
+    /// Share of the machine that other programs used in the pauses, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) others: Option<f64>,
     pub(super) sides: Vec<About>,
     /// What was to be measured and could not be opened.
     pub(super) absent: Vec<Absent>,
@@ -193,7 +196,8 @@ pub(super) mod tests {
         };
         let sides = vec![about("ndarray", false), about("pytorch", true)];
         let (format, threads, rounds, smoke) = (FORMAT, 2, 3, false);
-        Results { format, host, threads, rounds, smoke, sides, absent: Vec::new(), rows }
+        let (others, absent) = (None, Vec::new());
+        Results { format, host, threads, rounds, smoke, others, sides, absent, rows }
     }
 
     #[test]

@@ -43,12 +43,10 @@ const STYLE: &str = "\
 /// The picture of a suite.
 pub(super) fn picture(results: &Results, suite: &str) -> String {
     let rows: Vec<&Row> = results.of_suite(suite).collect();
-    let mut sides: Vec<&str> = Vec::new();
-    for cell in rows.iter().flat_map(|row| &row.cells) {
-        if !sides.contains(&cell.side.as_str()) {
-            sides.push(&cell.side);
-        }
-    }
+    let all = sides(results);
+    let here = |side: &&str| rows.iter().any(|row| row.cell(side).is_some());
+    let legend: Vec<(usize, &str)> =
+        all.iter().copied().enumerate().filter(|(_, side)| here(side)).collect();
     let mut drawing = Drawing { body: String::new(), y: MARGIN + 14.0 };
     drawing.text(MARGIN, "title", suite);
     drawing.y += 18.0;
@@ -63,11 +61,11 @@ pub(super) fn picture(results: &Results, suite: &str) -> String {
         ),
     );
     drawing.y += 10.0;
-    drawing.legend(&sides);
+    drawing.legend(&legend);
     for row in rows {
-        drawing.row(row, &sides);
+        drawing.row(row, &all);
     }
-    drawing.y += 14.0;
+    drawing.y += 26.0;
     let host = &results.host;
     drawing.text(
         MARGIN,
@@ -78,6 +76,17 @@ pub(super) fn picture(results: &Results, suite: &str) -> String {
         ),
     );
     drawing.finish()
+}
+
+/// Every side of any suite, so that a side has one colour in all pictures.
+fn sides(results: &Results) -> Vec<&str> {
+    let mut sides: Vec<&str> = results.sides.iter().map(|about| about.side.as_str()).collect();
+    for cell in results.rows.iter().flat_map(|row| &row.cells) {
+        if !sides.contains(&cell.side.as_str()) {
+            sides.push(&cell.side);
+        }
+    }
+    sides
 }
 
 fn colour(at: usize) -> &'static str {
@@ -96,10 +105,10 @@ impl Drawing {
         let _ = writeln!(self.body, r#"<text class="{class}" x="{x}" y="{y}">{text}</text>"#);
     }
 
-    fn legend(&mut self, sides: &[&str]) {
+    fn legend(&mut self, sides: &[(usize, &str)]) {
         let mut x = MARGIN;
         self.y += 14.0;
-        for (i, side) in sides.iter().enumerate() {
+        for &(i, side) in sides {
             let width = KEY + 7.5 * side.chars().count() as f64 + 12.0;
             if x + width > WIDTH - MARGIN && x > MARGIN {
                 (x, self.y) = (MARGIN, self.y + KEY);

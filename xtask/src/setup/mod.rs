@@ -4,6 +4,7 @@
 //! command of its own; the other commands only ask what is there ([`libtorch::find`]).
 
 pub(crate) mod libtorch;
+pub(crate) mod peers;
 mod wheels;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +34,9 @@ fn args(command: clap::Command) -> clap::Command {
                 .conflicts_with("dir")
                 .help("Only say where it is; fail if there is none"),
         );
-    command.subcommand_required(true).arg_required_else_help(true).subcommand(libtorch)
+    let peers = clap::Command::new("peers")
+        .about("Make the tools available that `bench --peers` compares with");
+    command.subcommand_required(true).arg_required_else_help(true).subcommands([libtorch, peers])
 }
 
 fn run(args: &ArgMatches) -> Outcome {
@@ -47,6 +50,10 @@ fn run(args: &ArgMatches) -> Outcome {
             libtorch::record(&found)?;
             println!("setup: libtorch {found}");
             println!("setup: `cargo build -p inocula-backend-tch` finds it now");
+            Ok(())
+        }
+        Some(("peers", _)) => {
+            println!("setup: the Python of the peers is {}", peers::python()?.display());
             Ok(())
         }
         _ => unreachable!("the parser requires one of the subcommands"),

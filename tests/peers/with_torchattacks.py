@@ -1,0 +1,66 @@
+"""torchattacks: attacks on PyTorch models (Kim 2020)."""
+
+import torch
+import torchattacks
+from inputs import Madry, Mlp, Subject
+from protocol import Work
+from training import Step
+
+VERSION = f"{torchattacks.__version__}, PyTorch {torch.__version__}"
+
+
+class Fgsm(Work):
+    def __init__(self, inputs, kind, batch=None):
+        self.subject = Subject(inputs, kind, batch)
+        self.attack = torchattacks.FGSM(self.subject.model, eps=inputs.constant("eps"))
+
+    def run(self):
+        return self.attack(self.subject.x, self.subject.y)
+
+    def result(self):
+        return {"adversarial": self.run()}
+
+
+def pgd(subject, inputs, step, steps, random_start):
+    return torchattacks.PGD(
+        subject.model,
+        eps=inputs.constant("eps"),
+        alpha=inputs.constant(step),
+        steps=inputs.count(steps),
+        random_start=random_start,
+    )
+
+
+class Pgd(Work):
+    def __init__(self, inputs):
+        self.subject = Subject(inputs, Madry)
+        self.timed = pgd(self.subject, inputs, "pgd_step", "pgd_steps", True)
+        self.compared = pgd(self.subject, inputs, "pgd_step", "checked_steps", False)
+
+    def run(self):
+        return self.timed(self.subject.x, self.subject.y)
+
+    def result(self):
+        return {"adversarial": self.compared(self.subject.x, self.subject.y)}
+
+
+class PgdStep(Step):
+    def __init__(self, inputs):
+        super().__init__(inputs, Madry)
+        self.timed = pgd(self.subject, inputs, "inner_step", "inner_steps", True)
+        self.compared = pgd(self.subject, inputs, "inner_step", "checked_steps", False)
+
+    def timed_inputs(self):
+        return self.timed(self.subject.x, self.subject.y)
+
+    def compared_inputs(self):
+        return self.compared(self.subject.x, self.subject.y)
+
+
+ROWS = {
+    "madry fgsm": lambda inputs: Fgsm(inputs, Madry),
+    "madry pgd-40": Pgd,
+    "mlp fgsm, batch 1": lambda inputs: Fgsm(inputs, Mlp, 1),
+    "mlp fgsm, batch 32": lambda inputs: Fgsm(inputs, Mlp, 32),
+    "madry pgd-7 step": PgdStep,
+}
