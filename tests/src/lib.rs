@@ -6,6 +6,7 @@
 
 pub mod files;
 pub mod gens;
+pub mod guide;
 pub mod harness;
 pub mod pairs;
 pub mod rows;

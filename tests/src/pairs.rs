@@ -9,12 +9,15 @@ use libtest_mimic::{Arguments, Trial};
 use crate::harness::Outcome;
 use crate::rows::{ROWS, whole};
 
+/// What is tested of two devices.
+pub type PairCheck = dyn Fn(&Device, &Device) -> Outcome + Send + Sync;
+
 /// A test of two devices.
 pub struct PairCase {
     /// Name, `suite::case`.
     pub name: String,
     /// The test.
-    pub run: Box<dyn Fn(&Device, &Device) -> Outcome + Send + Sync>,
+    pub run: Box<PairCheck>,
 }
 
 impl PairCase {

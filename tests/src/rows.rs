@@ -1,7 +1,7 @@
 //! The devices that suites run on, and how each is found.
 //!
 //! The CPU backend is linked in; everything else is a plugin, found where the build left it, in
-//! `INOCULA_BACKEND_PATH` or in the standard places. A row that cannot be opened is skipped with its
+//! `INOCULA_BACKEND_PATH` or in the standard places; `INOCULA_TEST_BACKENDS` adds rows by spec. A row that cannot be opened is skipped with its
 //! reason, unless `INOCULA_REQUIRE_BACKENDS` (a list of backends, set by CI) makes that a failure.
 
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub static REFERENCE: LazyLock<Device> =
 pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
     let open = |spec: &str| registry().open(spec).map_err(|err| err.to_string());
     let row = |name, backend, device| Row { name, backend, device };
-    vec![
+    let mut rows = vec![
         row("ndarray?threads=1", "ndarray", open("ndarray?threads=1")),
         row("ndarray", "ndarray", open("ndarray?threads=2")),
         row(
@@ -73,8 +73,18 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         row("burn:flex", "burn", open("burn:flex")),
         row("burn:wgpu", "burn:wgpu", wgpu().and_then(|()| open("burn:wgpu"))),
         row("c", "c", c_fixture().and_then(|path| open(&path.display().to_string()))),
-    ]
+    ];
+    let more = std::env::var("INOCULA_TEST_BACKENDS").unwrap_or_default();
+    for spec in more.split(',').map(str::trim).filter(|spec| !spec.is_empty()) {
+        // Names of trials live as long as the program.
+        let name: &'static str = spec.to_owned().leak();
+        rows.push(row(name, ASKED_FOR, open(spec)));
+    }
+    rows
 });
+
+/// Rows that `INOCULA_TEST_BACKENDS` added are there for nothing else, so they are required.
+const ASKED_FOR: &str = "INOCULA_TEST_BACKENDS";
 
 /// A graphics card, or a program that stands in for one, is asked for only where that is wanted: it
 /// may take minutes.
@@ -87,6 +97,9 @@ fn wgpu() -> Result<(), String> {
 
 /// Whether `backend` must be there.
 pub fn required(backend: &str) -> bool {
+    if backend == ASKED_FOR {
+        return true;
+    }
     let list = std::env::var("INOCULA_REQUIRE_BACKENDS").unwrap_or_default();
     list.split(',').any(|name| name.trim() == backend)
 }

@@ -1,0 +1,115 @@
+//! The pages that say how to add a backend or an attack, followed to the letter in a copy of the
+//! project.
+//!
+//! The copy lies below the target folder and stays, with what was built in it, so that only the first
+//! run compiles everything. It is built lightly: what is tested is that the instructions work.
+
+#![allow(clippy::unwrap_used, reason = "all of it is test code, whose failures are panics")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use inocula_tests::guide::follow;
+
+/// One page at a time: they share the copy.
+static COPY: Mutex<()> = Mutex::new(());
+
+const CONFIG: &str = "\
+[profile.dev]
+opt-level = 1
+debug = false
+[profile.dev.package.\"*\"]
+opt-level = 1
+[net]
+offline = true
+";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// The folder that the test's own build is in: `target/debug`.
+fn build_folder() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
+/// The folder beside which everything lies, with a fresh copy of the project called `inocula`.
+fn workplace() -> PathBuf {
+    let place = build_folder().join("../guides");
+    fs::create_dir_all(place.join(".cargo")).unwrap();
+    let place = place.canonicalize().unwrap();
+    fs::write(place.join(".cargo/config.toml"), CONFIG).unwrap();
+    mirror(&root(), &place.join("inocula"));
+    place
+}
+
+/// Makes `to` hold what `from` holds, without touching files that are the same: cargo goes by their
+/// times. Folders of builds and of git are left alone.
+fn mirror(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    let names = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let kept = |name: Option<&OsStr>| name.is_some_and(|n| n != "target" && n != ".git");
+        entries.filter(|path| kept(path.file_name())).collect()
+    };
+    for path in names(to) {
+        let original = from.join(path.file_name().unwrap());
+        if !original.exists() {
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.unwrap();
+        }
+    }
+    for path in names(from) {
+        let copy = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            mirror(&path, &copy);
+        } else if fs::read(&copy).ok() != Some(fs::read(&path).unwrap()) {
+            fs::copy(&path, &copy).unwrap();
+        }
+    }
+}
+
+/// A terminal as the reader's: `inocula` is on the path, and nothing of this test's own build is in
+/// the environment.
+fn terminal(command: &mut Command) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::iter::once(build_folder()).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(paths).unwrap());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO") && text != "CARGO_HOME" && text != "CARGO_BUILD_JOBS"
+            || text.starts_with("INOCULA_")
+            || text == "RUSTFLAGS"
+        {
+            command.env_remove(&name);
+        }
+    }
+    command.env("CARGO_INCREMENTAL", "0");
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join("docs").join(name)).unwrap()
+}
+
+#[test]
+fn a_backend_is_added_as_the_page_says() {
+    let _one = COPY.lock().unwrap_or_else(PoisonError::into_inner);
+    let program = build_folder().join(format!("inocula{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.is_file(), "the page uses the program: build it, `cargo build -p inocula-cli`");
+    let folder = workplace().join("inocula-backend-loops");
+    fs::create_dir_all(&folder).unwrap();
+    // The versions of dependencies that this project was tested with, so that nothing is fetched.
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    follow(&page("adding-a-backend.md"), &folder, terminal).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn an_attack_is_added_as_the_page_says() {
+    let _one = COPY.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = workplace().join("inocula");
+    follow(&page("adding-an-attack.md"), &folder, terminal).unwrap_or_else(|why| panic!("{why}"));
+}
