@@ -1,5 +1,7 @@
 //! Backends from the command line: what is listed, and plugins in place of what is linked in.
 
+#![allow(clippy::unwrap_used, reason = "all of it is test code, whose failures are panics")]
+
 mod common;
 
 use std::fs;
