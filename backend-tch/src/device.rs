@@ -9,6 +9,7 @@ use tch::{NoGradGuard, Tensor};
 
 use crate::buf::{Buf, kind, operand, sizes};
 use crate::failure::{Failure, Made};
+use crate::step::AdamStep;
 use crate::{
     columns, conv, cuda, elementwise, index, matmul, movement, pool, reduce, softmax, step, threads,
 };
@@ -147,8 +148,8 @@ fn wants_floats(op: &Op) -> bool {
 
 impl Tch {
     fn run(&self, op: &Op, args: &mut [Arg<'_, Buf>], out: &[Aval]) -> Made<Outs<Buf>> {
-        if let Op::Fused(fused @ Fused::AdamStep { .. }) = op {
-            let made = step::adam(fused, args)?;
+        if let Op::Fused(Fused::AdamStep { beta1, beta2, step, scale, eps }) = *op {
+            let made = step::adam(AdamStep { beta1, beta2, step, scale, eps }, args, &out[0])?;
             return made.into_iter().zip(out).map(|(t, aval)| Buf::fresh(t, *aval)).collect();
         }
         if let Some(arg) = args.first()
@@ -206,7 +207,7 @@ fn fused(fused: &Fused, args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
         Fused::MaxPool2d(window) => pool::max_pool(window, args, out),
         Fused::MaxPool2dGrad(window) => pool::max_pool_grad(window, args, out),
         Fused::SoftmaxXent => softmax::loss(args),
-        Fused::SoftmaxXentGrad => softmax::grad(args),
+        Fused::SoftmaxXentGrad => softmax::grad(args, out),
         Fused::PgdStep { step, eps, lo, hi } => step::pgd([*step, *eps, *lo, *hi], args, out),
         Fused::AdamStep { .. } => Err(no_kernel(fused.code()).into()),
     }
