@@ -39,7 +39,9 @@ impl Tch {
     /// # Errors
     /// There is no such device here, or an option is unknown or malformed.
     pub fn open(mut spec: DeviceSpec) -> Result<Self> {
+        cuda::prepare();
         let place = place(&spec.device)?;
+        let usual = threads::usual();
         let threads = spec.take_count("threads")?;
         spec.finish(&["threads"])?;
         let device = match place {
@@ -50,7 +52,7 @@ impl Tch {
             backend: ENTRY.name.into(),
             device,
             version: format!("{}, libtorch {LIBTORCH}", env!("CARGO_PKG_VERSION")),
-            threads: threads.unwrap_or_else(threads::default),
+            threads: threads.unwrap_or(usual),
         };
         Ok(Tch { info, place })
     }
