@@ -76,7 +76,7 @@ impl Buf {
     }
 
     /// Whether nobody else can see what is written here.
-    fn is_writable(&mut self) -> bool {
+    pub(crate) fn is_writable(&mut self) -> bool {
         !self.repeats && Arc::get_mut(&mut self.memory).is_some()
     }
 }

@@ -36,7 +36,9 @@ impl Open for Tch {
     /// this device only, whichever thread calls them; without it they use as many as libtorch finds
     /// right.
     fn open(mut spec: DeviceSpec) -> Result<Self> {
+        cuda::prepare();
         let place = place(&spec.device)?;
+        let usual = threads::usual();
         let threads = spec.take_count("threads")?;
         spec.finish(&["threads"])?;
         let device = match place {
@@ -47,7 +49,7 @@ impl Open for Tch {
             backend: ENTRY.name.into(),
             device,
             version: format!("{}, libtorch {LIBTORCH}", env!("CARGO_PKG_VERSION")),
-            threads: threads.unwrap_or_else(threads::default),
+            threads: threads.unwrap_or(usual),
         };
         Ok(Tch { info, place })
     }

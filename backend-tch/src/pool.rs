@@ -9,7 +9,7 @@ use inocula_core::op::Window;
 use inocula_core::{Arg, Aval, DType};
 use tch::{Device, Tensor};
 
-use crate::buf::{Buf, constant, kind, operand, signed, sizes};
+use crate::buf::{Buf, constant, copy, kind, operand, signed, sizes};
 use crate::columns::windows;
 use crate::failure::Made;
 use crate::layout::{four, interleaved, interleaves, is_interleaved};
@@ -109,7 +109,7 @@ fn maxima(window: &Window, x: &Tensor) -> Made<Tensor> {
         let last = x.size()[2 + axis] - (kernel - 1) * dilation;
         let tap = |i: i64| x.f_slice(2 + axis as i64, i * dilation, i * dilation + last, stride);
         let mut largest = match kernel {
-            1 => tap(0)?.f_contiguous()?,
+            1 => copy(&tap(0)?)?,
             _ => tap(0)?.f_maximum(&tap(1)?)?,
         };
         for i in 2..kernel {

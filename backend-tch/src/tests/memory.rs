@@ -1,7 +1,7 @@
 //! Who may write where: views, donation, and arrays that lie in memory more than once.
 
-use inocula_core::op::{Binary, Fused, Op, Unary};
-use inocula_core::{Arg, Backend, Shape};
+use inocula_core::op::{Axes, Binary, Fused, Op, Unary, Window};
+use inocula_core::{Arg, Backend, DType, Shape};
 
 use super::cases::Draw;
 use super::{cpu, download, execute, floats, infer, upload};
@@ -27,7 +27,7 @@ fn views() -> Vec<Op> {
         Op::Slice { start: [1, 2].into_iter().collect(), len: [3, 4].into_iter().collect() },
         Op::Reshape { shape: shape(&[2000]) },
         Op::Broadcast { shape: shape(&[3, 40, 50]) },
-        Op::Cast(inocula_core::DType::F32),
+        Op::Cast(DType::F32),
         Op::Sum { axes: [].into_iter().collect() },
     ]
 }
@@ -53,7 +53,7 @@ fn writers() -> Vec<(Op, usize)> {
 #[test]
 fn views_share_memory() {
     let device = cpu();
-    let buf = upload(&device, &Draw::new(inocula_core::DType::F32).normal(&[40, 50]));
+    let buf = upload(&device, &Draw::new(DType::F32).normal(&[40, 50]));
     for op in views() {
         let view = execute(&device, &op, &[&buf]).unwrap().remove(0);
         let offset = if matches!(op, Op::Slice { .. }) { 4 * (50 + 2) } else { 0 };
@@ -64,7 +64,7 @@ fn views_share_memory() {
 #[test]
 fn a_donated_array_is_written_only_if_no_view_of_it_lives() {
     let device = cpu();
-    let x = Draw::new(inocula_core::DType::F32).normal(&[40, 50]);
+    let x = Draw::new(DType::F32).normal(&[40, 50]);
     for view in views() {
         for (op, arity) in writers() {
             let buf = upload(&device, &x);
@@ -92,6 +92,35 @@ fn a_donated_view_is_written_only_if_its_original_is_gone() {
     drop(original);
     let made = give(&device, &Op::Unary(Unary::Neg), vec![view]);
     assert_eq!((place(&made), download(&device, &made).data), (at, vec![-1.0; 24]));
+}
+
+#[test]
+fn results_that_may_be_written_lie_apart_from_operands() {
+    let device = cpu();
+    let axes = |values: &[usize]| values.iter().copied().collect::<Axes>();
+    let one = Window::square(1, 1, 0);
+    // Operations that change nothing are the ones that libtorch might answer with their operand.
+    for (op, dims) in [
+        (Op::Unary(Unary::Round), &[2, 3][..]),
+        (Op::Affine { mul: 1.0, add: 0.0 }, &[2, 3]),
+        (Op::Sum { axes: axes(&[0]) }, &[1, 3]),
+        (Op::Max { axis: 0 }, &[1, 3]),
+        (Op::Flip { axes: axes(&[]) }, &[2, 3]),
+        (Op::Flip { axes: axes(&[0]) }, &[1, 3]),
+        (Op::Pad { before: axes(&[0, 0]), after: axes(&[0, 0]) }, &[2, 3]),
+        (Op::Concat { axis: 0 }, &[2, 3]),
+        (Op::Unfold2d(one), &[1, 2, 3, 4]),
+        (Op::Fold2d { window: one, size: [3, 4] }, &[1, 2, 12]),
+        (Op::Fused(Fused::MaxPool2d(one)), &[1, 2, 3, 4]),
+        (Op::Fused(Fused::MaxPool2d(one)), &[2, 1, 1, 1]),
+        (Op::Fused(Fused::Relu), &[2, 3]),
+    ] {
+        for dtype in [DType::F32, DType::F64] {
+            let x = upload(&device, &Draw::new(dtype).normal(dims));
+            let mut made = execute(&device, &op, &[&x]).unwrap().remove(0);
+            assert!(made.is_writable() && place(&made) != place(&x), "{op:?} of {dims:?}");
+        }
+    }
 }
 
 #[test]
