@@ -23,7 +23,8 @@ pub(crate) fn open_cuda(_index: Option<usize>) -> Result<Burn> {
 /// There is no such adapter, or its driver refuses.
 #[cfg(feature = "wgpu")]
 pub(crate) fn open_wgpu(index: Option<usize>) -> Result<Burn> {
-    use burn_wgpu::{WgpuDevice, WgpuDeviceKind};
+    use burn_wgpu::WgpuDevice;
+    use cubecl::device::WgpuDeviceKind;
 
     let kind = index.map_or(WgpuDeviceKind::DefaultDevice, WgpuDeviceKind::DiscreteGpu);
     let name = index.map_or("wgpu".to_owned(), |index| format!("wgpu:{index}"));

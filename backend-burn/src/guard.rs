@@ -28,8 +28,9 @@ pub(crate) fn contained<T>(what: impl Display, body: impl FnOnce() -> Result<T>)
 pub(crate) fn failed(what: impl Display, err: &ExecutionError) -> Error {
     let whole = err.to_string();
     // The first line says only that something failed; the cause is on a later one.
-    let why = whole.lines().map(str::trim).filter(|l| !l.is_empty() && !l.ends_with("Caused by:"));
-    let why = why.last().unwrap_or("no reason was given");
+    let mut lines = whole.lines().map(str::trim);
+    let why = lines.rfind(|line| !line.is_empty() && !line.ends_with("Caused by:"));
+    let why = why.unwrap_or("no reason was given");
     let message = format!("{what}: {why}; free some memory or open the device again");
     Error::new(ErrorKind::Backend, message)
 }

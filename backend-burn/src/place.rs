@@ -24,14 +24,17 @@ pub(crate) struct Place<B: Backend> {
 }
 
 impl<B: Backend> Place<B> {
-    /// Asks the device what it has.
+    /// Asks the device what it has. Shaders compute exp, log and their like in f32 whatever they are
+    /// given, so a device of wgpu has no f64, although some can add in it.
     pub(crate) fn new(device: B::Device, name: impl Into<String>) -> Self {
+        let name = name.into();
+        let shaders = name.starts_with("wgpu");
         let wide = B::supports_dtype(&device, Kind::I64);
         Place {
-            name: name.into(),
+            name,
             int: if wide { IntDType::I64 } else { IntDType::I32 },
             bools: device.defaults().bool_dtype,
-            has_f64: B::supports_dtype(&device, Kind::F64),
+            has_f64: !shaders && B::supports_dtype(&device, Kind::F64),
             device,
         }
     }
