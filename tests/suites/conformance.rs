@@ -21,7 +21,11 @@ fn main() -> ExitCode {
     for &code in OpCode::ALL {
         for (dtype, check) in [(DType::F32, in_f32 as PropertyCheck), (DType::F64, in_f64)] {
             let case = property(format!("agrees_with_reference::{code}::{dtype}"), code, check);
-            cases.push(case.needs(Needs::Op(code, dtype)));
+            cases.push(case.needs(match code {
+                // It is drawn between these two.
+                OpCode::Cast => Needs::All(&[DType::F32, DType::F64]),
+                _ => Needs::Op(code, dtype),
+            }));
         }
         let constant = [OpCode::Full, OpCode::Iota, OpCode::Eq, OpCode::Lt, OpCode::Le];
         if !constant.contains(&code) {

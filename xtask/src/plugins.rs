@@ -31,10 +31,13 @@ pub(crate) const PLUGINS: &[Plugin] = &[
 ];
 
 impl Plugin {
-    /// Builds the library, or says why it cannot be built here.
+    /// Builds the library, or says why it cannot be built here. Burn's devices for GPUs are features
+    /// that are built only where one is asked for: they bring a compiler of shaders along.
     pub(crate) fn build(&self) -> Result<PathBuf, String> {
         self.available()?;
-        plugin(self.package, Profile::Dev)
+        let wanted = |device| required(&format!("{}:{device}", self.name));
+        let features = if wanted("wgpu") { "wgpu" } else { "" };
+        plugin(self.package, Profile::Dev, features)
     }
 
     /// Whether what it needs is on this machine.
@@ -47,9 +50,13 @@ impl Plugin {
 
     /// Whether `INOCULA_REQUIRE_BACKENDS` makes its absence a failure.
     pub(crate) fn required(&self) -> bool {
-        let list = std::env::var("INOCULA_REQUIRE_BACKENDS").unwrap_or_default();
-        list.split(',').any(|name| name.trim() == self.name)
+        required(self.name)
     }
+}
+
+fn required(backend: &str) -> bool {
+    let list = std::env::var("INOCULA_REQUIRE_BACKENDS").unwrap_or_default();
+    list.split(',').any(|name| name.trim() == backend)
 }
 
 /// Leaves all of them out of a command on the workspace.

@@ -40,12 +40,12 @@ pub(super) fn program(smoke: bool) -> Result<PathBuf, String> {
 
 /// A backend as a library of its own. It gets a cargo invocation of its own, in which nobody else's
 /// features are unified with its.
-pub(crate) fn plugin(package: &str, profile: Profile) -> Result<PathBuf, String> {
+pub(crate) fn plugin(package: &str, profile: Profile, features: &str) -> Result<PathBuf, String> {
     let profile = match profile {
         Profile::Dev => "dev",
         Profile::Release => "release",
     };
-    let built = build(&["build", "--profile", profile, "-p", package])?;
+    let built = build(&["build", "--profile", profile, "-p", package, "--features", features])?;
     library(&built, package)
         .ok_or_else(|| format!("{package} builds no plugin, its crate types lack cdylib"))
 }

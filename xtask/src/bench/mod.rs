@@ -135,7 +135,7 @@ impl<'a> Bench<'a> {
             wanted.insert(0, Wanted::new(REFERENCE, Part::Reference));
         }
         if options.suites.contains(&OVERHEAD) && !options.named && !options.smoke {
-            match artifacts::plugin("inocula-backend-ndarray", Profile::Release) {
+            match artifacts::plugin("inocula-backend-ndarray", Profile::Release, "") {
                 Ok(path) => {
                     wanted.push(Wanted::new(&path.to_string_lossy(), Part::Suite(OVERHEAD)))
                 }
