@@ -107,7 +107,8 @@ impl Burn {
 }
 
 fn info(device: String, threads: usize) -> DeviceInfo {
-    DeviceInfo { backend: "burn".into(), device, version: BURN.into(), threads }
+    let version = format!("{}, Burn {BURN}", env!("CARGO_PKG_VERSION"));
+    DeviceInfo { backend: "burn".into(), device, version, threads }
 }
 
 /// The device of a spec that names none.

@@ -76,7 +76,7 @@ impl Buf {
     }
 
     /// Whether nobody else can see what is written here.
-    fn is_writable(&mut self) -> bool {
+    pub(crate) fn is_writable(&mut self) -> bool {
         !self.repeats && Arc::get_mut(&mut self.memory).is_some()
     }
 }
@@ -85,6 +85,21 @@ fn mixed(got: Kind, aval: Aval) -> Error {
     let what =
         format!("tch: a result is {got:?} where {aval} was inferred; pass operands of one dtype");
     Error::new(ErrorKind::Usage, what)
+}
+
+/// A number of this dtype, as an array without axes on the CPU, which libtorch combines with arrays on
+/// any device.
+///
+/// Numbers go to libtorch in this form wherever it asks for memory. tch's own type for them panics
+/// when an operator fails, because it takes the error of the operator for its own; out of memory must
+/// be an error, so it is used only by operators that write into memory they are given.
+pub(crate) fn constant(value: f64, dtype: DType) -> Made<Tensor> {
+    let made = match dtype {
+        DType::F32 => Tensor::f_from_data_size(&(value as f32).to_ne_bytes(), &[], Kind::Float),
+        DType::F64 => Tensor::f_from_data_size(&value.to_ne_bytes(), &[], Kind::Double),
+        DType::I64 => Tensor::f_from_data_size(&(value as i64).to_ne_bytes(), &[], Kind::Int64),
+    };
+    Ok(made?)
 }
 
 /// Operand `i`.

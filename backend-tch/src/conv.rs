@@ -7,7 +7,7 @@ use tch::Tensor;
 use crate::buf::{Buf, kind, operand, signed, sizes};
 use crate::dispatch::{Derivative, Geometry, convolution_backward};
 use crate::failure::Made;
-use crate::layout::{self, four, interleaved, interleaves};
+use crate::layout::{self, four, interleaved, interleaves, with_zero_channel};
 
 fn geometry(conv: &Conv) -> Geometry {
     Geometry {
@@ -32,6 +32,19 @@ fn weight(w: &Tensor, out: &Aval) -> Made<Tensor> {
     if interleaves(w.device(), out.dtype) { interleaved(w) } else { Ok(w.shallow_clone()) }
 }
 
+/// Input and weight of a convolution as the kernels want them.
+///
+/// oneDNN adds up the taps of a window row by row, except for interleaved images of one channel: there
+/// column by column. A second channel, of zeros, costs less than noticeable and gives the same bits as
+/// PyTorch has for images that are not interleaved. Greyscale images have many windows with equal sums
+/// but for rounding, and which of them wins a pool decides where a gradient goes.
+fn forward_operands(x: &Tensor, w: &Tensor, out: &Aval) -> Made<(Tensor, Tensor)> {
+    if interleaves(x.device(), out.dtype) && four(x)[1] == 1 {
+        return Ok((with_zero_channel(x)?, with_zero_channel(w)?));
+    }
+    Ok((x.shallow_clone(), weight(w, out)?))
+}
+
 /// `(x, w)` or `(x, w, bias)`: the convolution, plus the bias if there is one, and its ReLU if asked.
 pub(crate) fn forward(conv: &Conv, relu: bool, args: &[Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
     let bias = (args.len() > 2).then(|| operand(args, 2));
@@ -43,8 +56,7 @@ pub(crate) fn forward(conv: &Conv, relu: bool, args: &[Arg<'_, Buf>], out: &Aval
         }
     } else {
         let Geometry { stride, padding, dilation, groups } = geometry(conv);
-        let w = weight(operand(args, 1), out)?;
-        let x = operand(args, 0);
+        let (x, w) = forward_operands(operand(args, 0), operand(args, 1), out)?;
         x.f_convolution(&w, bias, stride, padding, dilation, false, [0, 0], groups)?
     };
     Ok(if relu { made.f_relu_()? } else { made })

@@ -9,6 +9,7 @@ use tch::{NoGradGuard, Tensor};
 
 use crate::buf::{Buf, kind, operand, sizes};
 use crate::failure::{Failure, Made};
+use crate::step::AdamStep;
 use crate::{
     columns, conv, cuda, elementwise, index, matmul, movement, pool, reduce, softmax, step, threads,
 };
@@ -35,7 +36,9 @@ impl Open for Tch {
     /// this device only, whichever thread calls them; without it they use as many as libtorch finds
     /// right.
     fn open(mut spec: DeviceSpec) -> Result<Self> {
+        cuda::prepare();
         let place = place(&spec.device)?;
+        let usual = threads::usual();
         let threads = spec.take_count("threads")?;
         spec.finish(&["threads"])?;
         let device = match place {
@@ -46,7 +49,7 @@ impl Open for Tch {
             backend: ENTRY.name.into(),
             device,
             version: format!("{}, libtorch {LIBTORCH}", env!("CARGO_PKG_VERSION")),
-            threads: threads.unwrap_or_else(threads::default),
+            threads: threads.unwrap_or(usual),
         };
         Ok(Tch { info, place })
     }
@@ -147,8 +150,8 @@ fn wants_floats(op: &Op) -> bool {
 
 impl Tch {
     fn run(&self, op: &Op, args: &mut [Arg<'_, Buf>], out: &[Aval]) -> Made<Outs<Buf>> {
-        if let Op::Fused(fused @ Fused::AdamStep { .. }) = op {
-            let made = step::adam(fused, args)?;
+        if let Op::Fused(Fused::AdamStep { beta1, beta2, step, scale, eps }) = *op {
+            let made = step::adam(AdamStep { beta1, beta2, step, scale, eps }, args, &out[0])?;
             return made.into_iter().zip(out).map(|(t, aval)| Buf::fresh(t, *aval)).collect();
         }
         if let Some(arg) = args.first()
@@ -206,7 +209,7 @@ fn fused(fused: &Fused, args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
         Fused::MaxPool2d(window) => pool::max_pool(window, args, out),
         Fused::MaxPool2dGrad(window) => pool::max_pool_grad(window, args, out),
         Fused::SoftmaxXent => softmax::loss(args),
-        Fused::SoftmaxXentGrad => softmax::grad(args),
+        Fused::SoftmaxXentGrad => softmax::grad(args, out),
         Fused::PgdStep { step, eps, lo, hi } => step::pgd([*step, *eps, *lo, *hi], args, out),
         Fused::AdamStep { .. } => Err(no_kernel(fused.code()).into()),
     }

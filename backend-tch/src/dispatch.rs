@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "a C interface; each use says why it is sound")]
 
+use std::error::Error as _;
 use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::path::Path;
 use std::ptr::null_mut;
@@ -247,7 +248,10 @@ pub(crate) fn load_cuda() -> Result<(), String> {
     let load = |path: &OsStr| unsafe { Library::new(path) };
     let loaded =
         beside.map_or_else(|| load(&name), |path| load(path.as_os_str()).or_else(|_| load(&name)));
-    let library = loaded.map_err(|err| format!("{} cannot be loaded ({err})", name.display()))?;
+    let library = loaded.map_err(|err| {
+        let why = err.source().map_or_else(|| err.to_string(), ToString::to_string);
+        format!("libtorch's part for GPUs cannot be loaded: {why}")
+    })?;
     let library = std::mem::ManuallyDrop::new(library);
     // SAFETY: `at::Context& at::globalContext()` and `void at::Context::setAllowTF32CuDNN(bool)` of
     // libtorch 2.13, by the names and with the calling convention of the Itanium C++ ABI: a

@@ -7,9 +7,9 @@
 
 use inocula_core::op::{Binary, Compare, Unary};
 use inocula_core::{Arg, Aval, DType, Error, ErrorKind};
-use tch::{Device, Kind, Scalar, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use crate::buf::{Buf, kind, operand, reusable, sizes};
+use crate::buf::{Buf, constant, kind, operand, reusable, sizes};
 use crate::failure::Made;
 
 /// Functions of one operand. libtorch rounds halves to even, and its signs of zeros are 0.
@@ -44,14 +44,14 @@ pub(crate) fn unary(op: Unary, args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<Te
 /// `mul * x + add`. Two passes where both are needed: libtorch's one pass rounds once in the vector
 /// part of an array and twice in the rest, so equal elements would get unequal results.
 pub(crate) fn affine(mul: f64, add: f64, args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
-    let scaled = match reusable(args, 0, out) {
+    let (factor, summand) = (constant(mul, out.dtype)?, constant(add, out.dtype)?);
+    let mut scaled = match reusable(args, 0, out) {
         Some(x) if mul == 1.0 => x,
-        Some(mut x) => x.f_mul_scalar_(mul)?,
-        None if mul == 1.0 => return Ok(operand(args, 0).f_add_scalar(add)?),
-        None => operand(args, 0).f_mul_scalar(mul)?,
+        Some(mut x) => x.f_mul_(&factor)?,
+        None if mul == 1.0 => return Ok(operand(args, 0).f_add(&summand)?),
+        None => operand(args, 0).f_mul(&factor)?,
     };
-    let mut scaled = scaled;
-    Ok(if add == 0.0 { scaled } else { scaled.f_add_scalar_(add)? })
+    Ok(if add == 0.0 { scaled } else { scaled.f_add_(&summand)? })
 }
 
 /// `max(x, 0)`.
@@ -65,10 +65,11 @@ pub(crate) fn relu(args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
 /// `(y, g)`: `g` where `y > 0`. Where `y` is NaN this kernel gives `g`; a selection that gives 0
 /// there takes ten times as long.
 pub(crate) fn relu_grad(args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
-    Ok(match reusable(args, 1, out) {
-        Some(g) => operand(args, 0).f_threshold_backward_grad_input(&g, &g, 0.0),
-        None => operand(args, 0).f_threshold_backward(operand(args, 1), 0.0),
-    }?)
+    if let Some(g) = reusable(args, 1, out) {
+        return Ok(operand(args, 0).f_threshold_backward_grad_input(&g, &g, 0.0)?);
+    }
+    let (y, g) = (operand(args, 0), operand(args, 1));
+    Ok(y.f_threshold_backward_grad_input(&y.f_empty_like()?, g, 0.0)?)
 }
 
 /// A function of two operands that writes into the tensor it is given, if any.
@@ -112,12 +113,13 @@ pub(crate) fn binary(op: Binary, args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<
 /// Integer division. The processor traps where the result does not fit, for the lowest integer by
 /// -1, and libtorch does not look; a division by -1 is therefore made a negation, which wraps.
 fn divide_integers(a: &Tensor, b: &Tensor) -> Made<Tensor> {
-    if b.f_eq(0)?.f_any()?.f_int64_value(&[])? != 0 {
+    if b.f_logical_not()?.f_any()?.f_int64_value(&[])? != 0 {
         let what = "div: integer division by zero; cast to a float dtype or mask the zeros";
         return Err(Error::new(ErrorKind::Data, what).into());
     }
-    let inverts = b.f_eq(-1)?;
-    let quotient = a.f_div_tensor_mode(&b.f_masked_fill(&inverts, 1)?, "trunc")?;
+    let inverts = b.f_eq_tensor(&constant(-1.0, DType::I64)?)?;
+    let divisor = constant(1.0, DType::I64)?.f_where_self(&inverts, b)?;
+    let quotient = a.f_div_tensor_mode(&divisor, "trunc")?;
     Ok(a.f_neg()?.f_where_self(&inverts, &quotient)?)
 }
 
@@ -143,20 +145,18 @@ pub(crate) fn compare(op: Compare, args: &mut [Arg<'_, Buf>], out: &Aval) -> Mad
 
 /// `(c, a, b)`: `a` where `c` is not zero, else `b`.
 pub(crate) fn select(args: &[Arg<'_, Buf>]) -> Made<Tensor> {
-    let condition = operand(args, 0).f_ne(0)?;
+    let condition = operand(args, 0).f_to_kind(Kind::Bool)?;
     Ok(operand(args, 1).f_where_self(&condition, operand(args, 2))?)
 }
 
 /// The same constant everywhere.
 pub(crate) fn full(value: f64, out: &Aval, device: Device) -> Made<Tensor> {
-    let value = match out.dtype {
-        DType::I64 => Scalar::int(value as i64),
-        DType::F32 | DType::F64 => Scalar::float(value),
-    };
-    Ok(Tensor::f_full(sizes(&out.shape), value, (kind(out.dtype), device))?)
+    let mut made = Tensor::f_empty(sizes(&out.shape), (kind(out.dtype), device))?;
+    Ok(made.f_fill_tensor_(&constant(value, out.dtype)?)?)
 }
 
 /// `0, 1, ..., len - 1`.
 pub(crate) fn iota(len: usize, device: Device) -> Made<Tensor> {
-    Ok(Tensor::f_arange(len as i64, (Kind::Int64, device))?)
+    let mut counted = Tensor::f_ones([len as i64], (Kind::Int64, device))?;
+    Ok(counted.f_cumsum_(0, None)?.f_sub_(&constant(1.0, DType::I64)?)?)
 }

@@ -55,19 +55,22 @@ impl Failure {
     }
 }
 
-/// What stands before the C++ stack, in one line.
+/// What stands before the C++ stack, in one line, without the place in libtorch's sources.
 fn shorten(text: &str) -> String {
-    let said = text.split("Exception raised from").next().unwrap_or(text);
-    let words: Vec<&str> = said.split_whitespace().collect();
-    match words.as_slice() {
-        [] => "libtorch gave no reason".into(),
-        words => words.join(" "),
+    let stacks = ["Exception raised from", "frame #"];
+    let end = stacks.iter().filter_map(|stack| text.find(stack)).min().unwrap_or(text.len());
+    let said: Vec<&str> = text[..end].split_whitespace().collect();
+    let said = said.join(" ");
+    let enforced = said.strip_prefix("[enforce fail at ").and_then(|rest| rest.split_once("] "));
+    match enforced.map_or(said.as_str(), |(_, why)| why) {
+        "" => "libtorch gave no reason".into(),
+        why => why.to_owned(),
     }
 }
 
 fn is_memory(why: &str) -> bool {
     let why = why.to_lowercase();
-    why.contains("not enough memory") || why.contains("out of memory")
+    ["not enough memory", "out of memory", "allocate memory"].iter().any(|text| why.contains(text))
 }
 
 #[cfg(test)]
@@ -81,10 +84,12 @@ mod tests {
         let err = Failure::Library(text.into()).during("add");
         assert_eq!(err.to_string(), "tch: add: The size of tensor a (2) must match");
         assert_eq!(err.kind(), ErrorKind::Backend);
-        let full = "[enforce fail at alloc_cpu.cpp:1] data. DefaultCPUAllocator: not enough memory: \
-                    you tried to allocate 8 bytes.";
+        let full = "[enforce fail at alloc_cpu.cpp:1] err == 0. DefaultCPUAllocator: can't allocate \
+                    memory: you tried to allocate 8 bytes.\nframe #0: c10::ThrowEnforceNotMet";
         let err = Failure::Library(full.into()).during("full").to_string();
-        assert!(err.ends_with("8 bytes.; use smaller batches"), "{err}");
+        let why =
+            "err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.";
+        assert_eq!(err, format!("tch: full: {why}; use smaller batches"));
         assert_eq!(
             Failure::Library(String::new()).during("x").to_string(),
             "tch: x: libtorch gave no reason"

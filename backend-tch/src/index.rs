@@ -16,11 +16,13 @@ pub(crate) struct Range {
     pub(crate) code: OpCode,
     pub(crate) extent: usize,
     pub(crate) labels: bool,
+    /// Whether there is nothing at the indices. Then libtorch does not look at them.
+    pub(crate) empty: bool,
 }
 
 impl Range {
     fn error(&self, index: i64) -> Error {
-        let Range { code, extent, labels } = self;
+        let Range { code, extent, labels, .. } = self;
         let text = if *labels {
             format!("{code}: label {index} with logits for {extent} classes; labels count from 0")
         } else {
@@ -45,7 +47,7 @@ impl Range {
 
     /// Runs a kernel that reads at `idx`; says which index is wrong if that is why it failed.
     pub(crate) fn within<T>(&self, idx: &Tensor, run: impl FnOnce() -> Made<T>) -> Made<T> {
-        if idx.device().is_cuda() {
+        if self.empty || idx.device().is_cuda() {
             self.check(idx)?;
         }
         run().or_else(|failure| self.check(idx).and(Err(failure)))
@@ -82,5 +84,5 @@ pub(crate) fn put_add(axis: usize, args: &mut [Arg<'_, Buf>]) -> Made<Tensor> {
 
 fn range(code: OpCode, axis: usize, args: &[Arg<'_, Buf>]) -> Range {
     let Aval { shape, .. } = args[0].get().aval();
-    Range { code, extent: shape[axis], labels: false }
+    Range { code, extent: shape[axis], labels: false, empty: shape.numel() == 0 }
 }

@@ -23,6 +23,12 @@ pub(crate) fn interleaved(x: &Tensor) -> Made<Tensor> {
     strided(&x.f_permute([0, 2, 3, 1])?.f_contiguous()?)
 }
 
+/// `[N, 1, H, W]` interleaved with a second channel of zeros.
+pub(crate) fn with_zero_channel(x: &Tensor) -> Made<Tensor> {
+    let [n, _, h, w] = four(x);
+    strided(&x.f_reshape([n, h, w, 1])?.f_constant_pad_nd([0, 1])?)
+}
+
 /// Memory for `[N, C, H, W]` in interleaved order, of unspecified values.
 pub(crate) fn empty([n, c, h, w]: [i64; 4], options: (Kind, Device)) -> Made<Tensor> {
     strided(&Tensor::f_empty([n, h, w, c], options)?)

@@ -9,7 +9,7 @@ use inocula_core::op::Window;
 use inocula_core::{Arg, Aval, DType};
 use tch::{Device, Tensor};
 
-use crate::buf::{Buf, kind, operand, signed, sizes};
+use crate::buf::{Buf, constant, copy, kind, operand, signed, sizes};
 use crate::columns::windows;
 use crate::failure::Made;
 use crate::layout::{four, interleaved, interleaves, is_interleaved};
@@ -22,7 +22,7 @@ pub(crate) fn max_pool(window: &Window, args: &[Arg<'_, Buf>], out: &Aval) -> Ma
     }
     let plain = x.device() == Device::Cpu && window.padding == [0, 0] && !is_interleaved(x)?;
     if plain || !is_native(window) {
-        return Ok(maxima(window, &padded(window, x)?)?);
+        return maxima(window, &padded(window, x)?);
     }
     Ok(native(window, x)?.0)
 }
@@ -49,10 +49,11 @@ pub(crate) fn max_pool_grad(window: &Window, args: &[Arg<'_, Buf>], out: &Aval) 
         let added = zeros.f_scatter_add(2, &idx, &g.f_reshape([n, c, -1])?)?;
         return Ok(added.f_reshape([n, c, h, w])?);
     }
-    let x = fast(x)?;
+    // Both in the same order, or the kernel copies `g` once more, slowly.
+    let (x, g) = (fast(x)?, fast(g)?);
     let (_, idx) = native(window, &x)?;
     let [kernel, stride, padding, dilation] = lists(window);
-    Ok(x.f_max_pool2d_with_indices_backward(g, kernel, stride, padding, dilation, false, &idx)?)
+    Ok(x.f_max_pool2d_with_indices_backward(&g, kernel, stride, padding, dilation, false, &idx)?)
 }
 
 fn empty(out: &Aval, like: &Tensor) -> Made<Tensor> {
@@ -108,7 +109,7 @@ fn maxima(window: &Window, x: &Tensor) -> Made<Tensor> {
         let last = x.size()[2 + axis] - (kernel - 1) * dilation;
         let tap = |i: i64| x.f_slice(2 + axis as i64, i * dilation, i * dilation + last, stride);
         let mut largest = match kernel {
-            1 => tap(0)?.f_contiguous()?,
+            1 => copy(&tap(0)?)?,
             _ => tap(0)?.f_maximum(&tap(1)?)?,
         };
         for i in 2..kernel {
@@ -129,21 +130,21 @@ fn searched(window: &Window, x: &Tensor) -> Made<Tensor> {
     let values = taps.f_reshape(flat)?;
     // Where each tap lies in the image, or -1 for padding.
     let here = places(window, [h, w], x.device())?.f_reshape([1, 1, size[2], size[3], kh * kw])?;
-    let outside = here.f_eq(-1)?;
+    let inside = here.f_ge_tensor(&constant(0.0, DType::I64)?)?;
     // Padding must lose to an equal minus infinity of the image too. NaN marks what is largest.
     let largest = values.f_amax([-1], true)?;
     let nan = largest.f_isnan()?;
     let hit =
         values.f_eq_tensor(&largest)?.f_logical_or(&values.f_isnan()?.f_logical_and(&nan)?)?;
-    let hit = hit.f_masked_fill(&outside, 0)?.f_to_kind(tch::Kind::Int)?;
+    let hit = hit.f_logical_and(&inside)?.f_to_kind(tch::Kind::Int)?;
     let first = hit.f_argmax(-1, true)?;
     Ok(here.f_expand(flat, false)?.f_gather(-1, &first, false)?.f_squeeze_dim(-1)?)
 }
 
 /// For each window and tap, `h * W + w` in the image, or -1: `[1, 1, OH, OW, kh, kw]`.
 fn places(window: &Window, [h, w]: [i64; 2], device: Device) -> Made<Tensor> {
-    let image = Tensor::f_arange(h * w, (tch::Kind::Int64, device))?.f_add_scalar(1)?;
+    let image = Tensor::f_ones([h * w], (tch::Kind::Int64, device))?.f_cumsum_(0, None)?;
     let [top, left] = signed(window.padding);
     let padded = image.f_reshape([1, 1, h, w])?.f_constant_pad_nd([left, left, top, top])?;
-    Ok(windows(window, &padded)?.f_sub_scalar(1)?)
+    Ok(windows(window, &padded)?.f_sub(&constant(1.0, DType::I64)?)?)
 }

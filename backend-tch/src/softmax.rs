@@ -7,7 +7,7 @@ use inocula_core::op::OpCode;
 use inocula_core::{Arg, Aval};
 use tch::Tensor;
 
-use crate::buf::{Buf, operand};
+use crate::buf::{Buf, constant, operand};
 use crate::failure::Made;
 use crate::index::Range;
 
@@ -22,12 +22,12 @@ pub(crate) fn loss(args: &[Arg<'_, Buf>]) -> Made<Tensor> {
 }
 
 /// `g_n (softmax(z_n) - onehot(y_n))`.
-pub(crate) fn grad(args: &[Arg<'_, Buf>]) -> Made<Tensor> {
+pub(crate) fn grad(args: &[Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
     let (z, y, g) = (operand(args, 0), operand(args, 1), operand(args, 2));
     let mut p = z.f_softmax(1, None)?;
     labels(OpCode::SoftmaxXentGrad, args).within(y, || {
         let y = y.f_unsqueeze(1)?;
-        let minus_one = g.f_new_full([1, 1], -1.0, (g.f_kind()?, g.device()))?;
+        let minus_one = constant(-1.0, out.dtype)?.f_to(g.device())?;
         let mut p = p.f_scatter_add_(1, &y, &minus_one.f_expand(y.size(), false)?)?;
         Ok(p.f_mul_(&g.f_unsqueeze(1)?)?)
     })
@@ -35,5 +35,5 @@ pub(crate) fn grad(args: &[Arg<'_, Buf>]) -> Made<Tensor> {
 
 fn labels(code: OpCode, args: &[Arg<'_, Buf>]) -> Range {
     let Aval { shape, .. } = args[0].get().aval();
-    Range { code, extent: shape[1], labels: true }
+    Range { code, extent: shape[1], labels: true, empty: false }
 }

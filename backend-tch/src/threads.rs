@@ -12,8 +12,9 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// libtorch's own choice: `OMP_NUM_THREADS`, or the number of cores.
-pub(crate) fn default() -> usize {
+/// libtorch's own choice: `OMP_NUM_THREADS`, or the number of cores. To be asked for before a number
+/// is set: then libtorch would give that.
+pub(crate) fn usual() -> usize {
     static CHOSEN: OnceLock<usize> = OnceLock::new();
     *CHOSEN.get_or_init(|| usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1))
 }

@@ -9,6 +9,8 @@ mod backends;
 mod commands;
 mod config;
 mod interrupt;
+#[cfg(all(feature = "tch", unix))]
+mod openmp;
 mod output;
 mod progress;
 mod reporting;
@@ -21,6 +23,8 @@ use clap::Parser as _;
 use inocula_core::ErrorKind;
 
 fn main() -> ExitCode {
+    #[cfg(all(feature = "tch", unix))]
+    openmp::quiet();
     let args = args::Args::parse();
     let result = interrupt::watch().and_then(|()| commands::run(args));
     match result {

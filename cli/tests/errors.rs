@@ -136,7 +136,8 @@ fn runs_that_do_not_compare() {
     fails(folder, &["evaluate", "a"], &["--eps"]);
     fails(folder, &["evaluate", "a", "--eps", "0.1", "--samples", "0"], &["nothing to attack"]);
     fails(folder, &["attack", "a"], &["--attack NAME --eps SIZE"]);
-    fails(folder, &["attack", "a", "--attack", "fgsm", "--eps", "0.1", "--steps", "3"], &["pgd"]);
+    let steps = ["attack", "a", "--attack", "fgsm", "--eps", "0.1", "--steps", "3"];
+    fails(folder, &steps, &["fgsm", "`steps`", "leave that flag out"]);
     let target = ["attack", "a", "--attack", "fgsm", "--eps", "0.1", "--target", "10"];
     fails(folder, &target, &["classes 0 to 9"]);
 }

@@ -3,7 +3,7 @@
 //! `include/inocula_backend.h` is the specification; [`types`] mirrors it. A Rust backend crosses
 //! the boundary through [`export_backend!`](crate::export_backend) on its side and [`import`] on
 //! ours, a backend in C through its own functions and [`import`]. One `execute` that takes the
-//! operation as numbers keeps the table at fourteen functions, and a new operation is never a
+//! operation as numbers keeps the table at thirteen functions, and a new operation is never a
 //! break: who does not know its code answers "unimplemented".
 //!
 //! What makes it safe to load somebody else's library, as far as that can be: nothing crosses but

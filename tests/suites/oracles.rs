@@ -17,6 +17,7 @@ use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Tensor};
 use inocula_tests::files;
 use inocula_tests::harness::{Case, Outcome, ensure, run};
+use inocula_tests::rows::REFERENCE;
 use inocula_tests::tolerance::deviation;
 use libtest_mimic::Failed;
 use ndarray::ArrayD;
@@ -121,8 +122,19 @@ fn attack(
     config: &dyn Attack,
     goal: Goal,
 ) -> Result<(Vec<f64>, Vec<bool>), Failed> {
-    let model = classifier(device, folder, DType::F32)?;
-    let x = v.tensor(device, "x")?;
+    attack_in(DType::F32, device, folder, v, config, goal)
+}
+
+fn attack_in(
+    dtype: DType,
+    device: &Device,
+    folder: &Path,
+    v: &Vectors,
+    config: &dyn Attack,
+    goal: Goal,
+) -> Result<(Vec<f64>, Vec<bool>), Failed> {
+    let model = classifier(device, folder, dtype)?;
+    let x = v.tensor(device, "x")?.cast(dtype);
     let draws = Draws::new(Rng::new(1), (0..x.dim(0) as u64).collect());
     let outcome = perturb(config, &model, &x, &goal, &draws)?;
     Ok((outcome.adversarial.to_f64_vec()?, outcome.success))
@@ -200,6 +212,34 @@ fn fgm_l2(device: &Device, folder: &Path) -> Outcome {
     Ok(())
 }
 
+/// Whether a device followed the path of the vector. Forty steps along signs have one path only up to
+/// rounding: in f64, 96 to 98 % of the values come out the same as the tools', which compute in f32. A
+/// backend that adds in another order than the tools must therefore come closer than exact arithmetic
+/// does, and fool the same images; the CPU backend and libtorch follow them to 99.9 %.
+fn followed(
+    device: &Device,
+    folder: &Path,
+    v: &Vectors,
+    config: &Pgd,
+    goal: Goal,
+    key: &str,
+    share: f64,
+) -> Outcome {
+    if share >= 0.999 {
+        return Ok(());
+    }
+    let equal = || format!("{key}: {share} of the values are equal");
+    ensure(!["ndarray", "tch"].contains(&device.info().backend.as_str()), equal)?;
+    let classic = AttackConfig::Pgd(config.clone()).check()?;
+    let goal = match goal {
+        Goal::Untargeted(y) => Goal::Untargeted(y.to_device(&REFERENCE)?),
+        Goal::Targeted(y) => Goal::Targeted(y.to_device(&REFERENCE)?),
+    };
+    let (exact, _) = attack_in(DType::F64, &REFERENCE, folder, v, &*classic, goal)?;
+    let exact = share_equal(&exact, v, key)?;
+    ensure(share > exact, || format!("{}, in f64 {exact}", equal()))
+}
+
 /// The last iterate equals the vector's; the best iterate fools at least as many.
 fn iterated(
     device: &Device,
@@ -230,7 +270,7 @@ fn pgd_linf(device: &Device, folder: &Path) -> Outcome {
     for key in ["torchattacks", "foolbox", "art"] {
         let config = Pgd::classic(Norm::Linf, 0.1, 0.01, 40);
         let (share, success) = iterated(device, folder, &v, &config, &goal, key)?;
-        ensure(share >= 0.999, || format!("{key}: {share} of the values are equal"))?;
+        followed(device, folder, &v, &config, goal.clone(), key, share)?;
         ensure(success == reached(device, folder, &v, key, &goal)?, || "fooled set".into())?;
     }
     Ok(())
@@ -241,7 +281,7 @@ fn pgd_linf_targeted(device: &Device, folder: &Path) -> Outcome {
     let goal = Goal::Targeted(v.tensor(device, "target")?);
     let config = Pgd::classic(Norm::Linf, 0.15, 0.01, 40);
     let (share, success) = iterated(device, folder, &v, &config, &goal, "art")?;
-    ensure(share >= 0.999, || format!("{share} of the values are equal"))?;
+    followed(device, folder, &v, &config, goal.clone(), "art", share)?;
     ensure(success == reached(device, folder, &v, "art", &goal)?, || "fooled set".into())
 }
 

@@ -1,6 +1,8 @@
 //! Plugins that are as they should be, and plugins that are wrong in every way we could think of:
 //! each must give one clear line, and none may take the program down.
 
+#![allow(clippy::unwrap_used, reason = "all of it is test code, whose failures are panics")]
+
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::mem::{offset_of, size_of};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::plugins::{self, PLUGINS};
 use crate::setup::libtorch;
 use crate::workspace::{cargo, run as execute};
-use crate::{Command, Outcome, bench, test, tidy};
+use crate::{Command, Outcome, bench, sanitize, test, tidy};
 
 pub(crate) const COMMAND: Command = Command {
     name: "ci",
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", run: clippy },
     Step { name: "doc", run: doc },
     Step { name: "test", run: || test::run(&[], false) },
+    Step { name: "sanitize", run: sanitize::run },
     Step { name: "bench", run: bench::smoke },
 ];
 

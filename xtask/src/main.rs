@@ -14,6 +14,7 @@ mod abi;
 mod bench;
 mod ci;
 mod plugins;
+mod sanitize;
 mod setup;
 mod tally;
 mod test;
@@ -39,8 +40,15 @@ struct Command {
 }
 
 /// Every command.
-const COMMANDS: &[Command] =
-    &[test::COMMAND, ci::COMMAND, tidy::COMMAND, bench::COMMAND, abi::COMMAND, setup::COMMAND];
+const COMMANDS: &[Command] = &[
+    test::COMMAND,
+    ci::COMMAND,
+    tidy::COMMAND,
+    bench::COMMAND,
+    setup::COMMAND,
+    abi::COMMAND,
+    sanitize::COMMAND,
+];
 
 fn main() -> ExitCode {
     let matches = parser().get_matches();

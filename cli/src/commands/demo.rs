@@ -24,8 +24,8 @@ use crate::{backends, output, runs};
 const EPS: f64 = 0.15;
 
 pub(super) fn run(flags: &Demo, quiet: bool) -> Result<()> {
-    runs::prepare(&flags.out, "report.json", true)?;
     let device = backends::open(&flags.backend)?;
+    runs::prepare(&flags.out, "report.json", true)?;
     let rng = Rng::new(flags.seed);
     let (train, test) = digits()?.split_stratified(0.25, &rng.child("split"));
     output::note(format!(

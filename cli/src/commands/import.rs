@@ -11,8 +11,8 @@ use crate::{backends, output};
 
 pub(super) fn run(flags: &Import) -> Result<()> {
     let config = RunConfig::of(&flags.run)?;
-    runs::prepare(&flags.run.out, "metrics.json", flags.run.force)?;
     let device = backends::open(&config.backend)?;
+    runs::prepare(&flags.run.out, "metrics.json", flags.run.force)?;
     let (train, test) = config.datasets()?;
     let spec = config.model.spec(&train)?;
     let params = load_params(&flags.weights, &spec, &device, DType::F32)?;

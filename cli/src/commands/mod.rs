@@ -82,6 +82,9 @@ impl AttackFlags {
                 table.insert(key.to_owned(), value);
             }
         }
-        table.try_into().map_err(|err: toml::de::Error| invalid(&err.message()))
+        table.try_into().map_err(|err: toml::de::Error| {
+            let what = format!("{}; leave that flag out, or choose another attack", err.message());
+            invalid(&what)
+        })
     }
 }

@@ -22,8 +22,8 @@ use crate::{backends, output};
 pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
     let config = configure(flags)?;
     config.train.check()?;
-    runs::prepare(&flags.run.out, "metrics.json", flags.run.force)?;
     let device = backends::open(&config.backend)?;
+    runs::prepare(&flags.run.out, "metrics.json", flags.run.force)?;
     let (train, test) = config.datasets()?;
     let spec = config.model.spec(&train)?;
     let rng = Rng::new(config.seed);
