@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::rc::Rc;
 
+use crate::plugins::PLUGINS;
 use crate::workspace::target;
 use crate::{Command, Outcome, setup};
 use artifacts::Profile;
@@ -42,6 +43,9 @@ pub(crate) const COMMAND: Command = Command {
     args: plan::arguments,
     run: |args| run(&Options::of(args)?),
 };
+
+/// Where the runner looks for plugins first.
+const PLUGIN_PATH: &str = "INOCULA_BACKEND_PATH";
 
 /// The short benchmark of `cargo xtask ci`: everything that needs no more than this project.
 pub(crate) fn smoke() -> Outcome {
@@ -78,6 +82,8 @@ struct Bench<'a> {
     runner: PathBuf,
     entries: Vec<Entry>,
     launches: Vec<Launch>,
+    /// Libraries of the backends that were built.
+    plugins: Vec<PathBuf>,
     sides: Vec<About>,
     absent: Vec<Absent>,
     rest: Rest,
@@ -94,13 +100,20 @@ impl<'a> Bench<'a> {
             runner: artifacts::runner(options.smoke)?,
             entries: Vec::new(),
             launches: Vec::new(),
+            plugins: Vec::new(),
             sides: Vec::new(),
             absent: Vec::new(),
             rest: Rest::default(),
         };
         bench.write_inputs()?;
         for wanted in bench.wanted() {
-            bench.open(&wanted)?;
+            match bench.build(&wanted).and_then(|()| bench.open(&wanted)) {
+                Err(why) if options.named || wanted.spec == REFERENCE => {
+                    return Err(format!("{}: {why}", wanted.name));
+                }
+                Err(reason) => bench.absent.push(Absent { side: wanted.name, reason }),
+                Ok(()) => {}
+            }
         }
         Ok(bench)
     }
@@ -147,28 +160,44 @@ impl<'a> Bench<'a> {
         wanted
     }
 
-    /// Opens a backend. One that the user named, and the reference, must open.
+    /// Builds the plugin of a backend of this project, so that none that was left from earlier is
+    /// measured in its place.
+    fn build(&mut self, wanted: &Wanted) -> Outcome {
+        let Some(plugin) = PLUGINS.iter().find(|plugin| plugin.name == wanted.backend()) else {
+            return Ok(());
+        };
+        plugin.available()?;
+        let profile = if self.options.smoke { Profile::Dev } else { Profile::Release };
+        self.plugins.push(artifacts::plugin(plugin.package, profile)?);
+        Ok(())
+    }
+
     fn open(&mut self, wanted: &Wanted) -> Outcome {
         let (name, part) = (wanted.name.clone(), wanted.part);
-        let starter = self.starter(&wanted.spec);
-        match Process::start(starter.clone()) {
-            Ok((process, hello)) => {
-                if part != Part::Reference {
-                    self.sides.push(About { side: name.clone(), peer: false, hello });
-                    self.launches.push(Launch { name: name.clone(), starter });
-                }
-                let side = Box::new(process);
-                self.entries.push(Entry { name, peer: false, part, rows: None, side });
-                Ok(())
-            }
-            Err(why) if self.options.named || wanted.spec == REFERENCE => {
-                Err(format!("{name}: {why}"))
-            }
-            Err(reason) => {
-                self.absent.push(Absent { side: name, reason });
-                Ok(())
-            }
+        let starter = self.starter(&wanted.spec)?;
+        let (process, hello) = Process::start(starter.clone())?;
+        if part != Part::Reference {
+            self.sides.push(About { side: name.clone(), peer: false, hello });
+            self.launches.push(Launch { name: name.clone(), starter });
         }
+        self.entries.push(Entry { name, peer: false, part, rows: None, side: Box::new(process) });
+        Ok(())
+    }
+
+    fn starter(&self, spec: &str) -> Result<Starter, String> {
+        let (runner, inputs, spec) = (self.runner.clone(), self.inputs(), spec.to_owned());
+        let (threads, smoke) = (self.options.threads, self.options.smoke);
+        // What was built here goes before what the user has elsewhere.
+        let others = std::env::var_os(PLUGIN_PATH).unwrap_or_default();
+        let places = self.plugins.iter().cloned().chain(std::env::split_paths(&others));
+        let places = std::env::join_paths(places).map_err(|e| format!("{PLUGIN_PATH}: {e}"))?;
+        Ok(Rc::new(move || {
+            let mut command = Program::new(&runner);
+            command.arg("--inputs").arg(&inputs).args(smoke.then_some("--smoke"));
+            command.args(["--device", &spec, "--threads", &threads.to_string()]);
+            command.env(PLUGIN_PATH, &places);
+            with_threads(command, threads)
+        }))
     }
 
     /// Opens the tools to compare with, in an environment that is made where it is not there yet.
@@ -191,17 +220,6 @@ impl<'a> Bench<'a> {
             }
         }
         Ok(())
-    }
-
-    fn starter(&self, spec: &str) -> Starter {
-        let (runner, inputs, spec) = (self.runner.clone(), self.inputs(), spec.to_owned());
-        let (threads, smoke) = (self.options.threads, self.options.smoke);
-        Rc::new(move || {
-            let mut command = Program::new(&runner);
-            command.arg("--inputs").arg(&inputs).args(smoke.then_some("--smoke"));
-            command.args(["--device", &spec, "--threads", &threads.to_string()]);
-            with_threads(command, threads)
-        })
     }
 
     fn reference(&mut self) -> Result<&mut Entry, String> {

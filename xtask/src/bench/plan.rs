@@ -46,6 +46,11 @@ impl Wanted {
     pub(super) fn new(spec: &str, part: Part) -> Self {
         Wanted { name: name_of(spec), spec: spec.into(), part }
     }
+
+    /// Name of the backend, or the path of its library.
+    pub(super) fn backend(&self) -> &str {
+        self.spec.split([':', '?']).next().unwrap_or_default()
+    }
 }
 
 /// What the user asked for.
