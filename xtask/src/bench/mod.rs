@@ -168,7 +168,7 @@ impl<'a> Bench<'a> {
         };
         plugin.available()?;
         let profile = if self.options.smoke { Profile::Dev } else { Profile::Release };
-        self.plugins.push(artifacts::plugin(plugin.package, profile)?);
+        self.plugins.push(artifacts::plugin(plugin.package, profile, "")?);
         Ok(())
     }
 
