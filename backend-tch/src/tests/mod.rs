@@ -12,7 +12,7 @@ mod memory;
 mod reference;
 
 use inocula_core::op::{Axes, Op};
-use inocula_core::{Arg, Aval, Backend, DType, DeviceSpec, Result, Shape};
+use inocula_core::{Arg, Aval, Backend, DType, DeviceSpec, Open as _, Result, Shape};
 use smallvec::SmallVec;
 
 use crate::{Buf, Tch};
