@@ -2,7 +2,7 @@
 //!
 //! [`export_backend!`](crate::export_backend) makes the table; everything behind it is here, once
 //! for all backends, as functions generic over the backend. Buffers cross as boxes of the backend's
-//! own type, devices as boxes of [`Exported`].
+//! own type, devices as boxes of `Exported`.
 
 use std::ffi::c_void;
 use std::ptr;

@@ -2,7 +2,7 @@
 //! the tools that one would use otherwise.
 //!
 //! Every side is a process of its own, which answers requests ([`side`]); this program depends on
-//! none of them, decides who is measured when ([`measure`]), whether the results agree ([`agree`]),
+//! none of them, decides who is measured when ([`mod@measure`]), whether the results agree ([`agree`]),
 //! and makes the report. A time without an agreement is not shown.
 
 mod agree;
