@@ -19,6 +19,14 @@ macro_rules! op_codes {
             /// Every operation.
             pub const ALL: &'static [OpCode] = &[$(OpCode::$variant),+];
 
+            /// The code with this number, if there is one.
+            pub(super) const fn of_number(number: u32) -> Option<OpCode> {
+                match number {
+                    $($code => Some(OpCode::$variant),)+
+                    _ => None,
+                }
+            }
+
             /// Name in messages, listings and test names.
             pub const fn name(self) -> &'static str {
                 match self { $(OpCode::$variant => $name,)+ }

@@ -27,8 +27,8 @@ impl OpCode {
     /// # Errors
     /// There is none: the caller knows operations that this build does not.
     pub fn from_number(number: u32) -> Result<Self> {
-        match Self::ALL.iter().find(|c| **c as u32 == number) {
-            Some(code) => Ok(*code),
+        match Self::of_number(number) {
+            Some(code) => Ok(code),
             None => bail!(Unsupported, "operation {number} is not known here"),
         }
     }
