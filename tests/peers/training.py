@@ -15,8 +15,8 @@ class Step(Work):
         return self.subject.x
 
     def compared_inputs(self):
-        """As few steps as can be compared, without a random start."""
-        return self.subject.x
+        """What comes out of an attack, if there is one, and the batch that the step is given."""
+        return {}, self.subject.x
 
     def run(self):
         x = self.timed_inputs()
@@ -32,7 +32,7 @@ class Step(Work):
         self.optimizer = self.subject.optimizer()
 
     def result(self):
-        x = self.compared_inputs()
+        attacked, x = self.compared_inputs()
         self.optimizer.zero_grad()
         loss = self.subject.loss(x)
         loss.backward()
@@ -40,4 +40,26 @@ class Step(Work):
         outputs = {name: parameter.grad.clone() for name, parameter in named}
         self.optimizer.step()
         after = self.subject.loss(x)
-        return {"loss": loss.item(), **outputs, "loss after": after.item()}
+        return {**attacked, "loss": loss.item(), **outputs, "loss after": after.item()}
+
+
+class AttackedStep(Step):
+    """A step on the result of `attack(steps, random_start)`.
+
+    Compared are the attack by itself, after few steps, and the step on a batch that all are given.
+    """
+
+    def __init__(self, inputs, kind):
+        super().__init__(inputs, kind)
+        self.given = inputs.get(f"{kind.name}.adversarial")
+
+    def attack(self, steps, random_start):
+        raise NotImplementedError
+
+    def timed_inputs(self):
+        # Attacks see the network as it is used.
+        self.subject.model.eval()
+        return self.attack("inner_steps", True)
+
+    def compared_inputs(self):
+        return {"adversarial": self.attack("checked_steps", False)}, self.given

@@ -132,11 +132,15 @@ class PgdStep(Work):
 
     def result(self):
         wrapped = self.wrapped
-        x = pgd(wrapped, "inner_step", "checked_steps", 0).generate(wrapped.x, wrapped.y)
-        before = wrapped.loss(x)
+        inputs = wrapped.subject.inputs
+        compared = pgd(wrapped, "inner_step", "checked_steps", 0)
+        adversarial = compared.generate(wrapped.x, wrapped.y)
+        given = inputs.get("madry.adversarial").numpy()
+        before = wrapped.loss(given)
+        # The trainer makes its batch itself, the given one but for the sign of what is next to nothing.
         self.prepare("checked_steps", 0)
         self.run()
-        return {"loss": before, "loss after": wrapped.loss(x)}
+        return {"adversarial": adversarial, "loss": before, "loss after": wrapped.loss(given)}
 
 
 ROWS = {

@@ -5,7 +5,7 @@ import torch
 from foolbox.attacks import LinfFastGradientAttack, LinfProjectedGradientDescentAttack
 from inputs import Madry, Mlp, Subject
 from protocol import Work
-from training import Step
+from training import AttackedStep
 
 VERSION = f"{foolbox.__version__}, PyTorch {torch.__version__}"
 
@@ -47,18 +47,13 @@ def pgd(subject, step, steps):
     return Attacked(subject, attack(steps, True), attack("checked_steps", False))
 
 
-class PgdStep(Step):
+class PgdStep(AttackedStep):
     def __init__(self, inputs):
         super().__init__(inputs, Madry)
         self.inner = pgd(self.subject, "inner_step", "inner_steps")
 
-    # Foolbox refuses models in training mode.
-    def timed_inputs(self):
-        self.subject.model.eval()
-        return self.inner.run()
-
-    def compared_inputs(self):
-        return self.inner.result()["adversarial"]
+    def attack(self, steps, random_start):
+        return self.inner.run() if random_start else self.inner.result()["adversarial"]
 
 
 ROWS = {

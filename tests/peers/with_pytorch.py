@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from inputs import Madry, Mlp, Subject
 from protocol import Formula, Work
-from training import Step
+from training import AttackedStep, Step
 
 VERSION = torch.__version__
 
@@ -122,23 +122,14 @@ class Pgd(Work):
         return {"adversarial": self.attack(self.inputs.count("checked_steps"), False)}
 
 
-class PgdStep(Step):
-    """The inner attack sees the model in evaluation mode."""
-
+class PgdStep(AttackedStep):
     def __init__(self, inputs):
         super().__init__(inputs, Madry)
         self.inputs = inputs
 
     def attack(self, steps, random_start):
-        self.subject.model.eval()
-        constant = self.inputs.constant
-        return pgd(self.subject, steps, constant("inner_step"), constant("eps"), random_start)
-
-    def timed_inputs(self):
-        return self.attack(self.inputs.count("inner_steps"), True)
-
-    def compared_inputs(self):
-        return self.attack(self.inputs.count("checked_steps"), False)
+        step, eps = self.inputs.constant("inner_step"), self.inputs.constant("eps")
+        return pgd(self.subject, self.inputs.count(steps), step, eps, random_start)
 
 
 def clipped_sum(grads, clip):

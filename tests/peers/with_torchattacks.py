@@ -4,7 +4,7 @@ import torch
 import torchattacks
 from inputs import Madry, Mlp, Subject
 from protocol import Work
-from training import Step
+from training import AttackedStep
 
 VERSION = f"{torchattacks.__version__}, PyTorch {torch.__version__}"
 
@@ -44,17 +44,16 @@ class Pgd(Work):
         return {"adversarial": self.compared(self.subject.x, self.subject.y)}
 
 
-class PgdStep(Step):
+class PgdStep(AttackedStep):
     def __init__(self, inputs):
         super().__init__(inputs, Madry)
-        self.timed = pgd(self.subject, inputs, "inner_step", "inner_steps", True)
-        self.compared = pgd(self.subject, inputs, "inner_step", "checked_steps", False)
+        self.attacks = {
+            steps: pgd(self.subject, inputs, "inner_step", steps, random_start)
+            for steps, random_start in (("inner_steps", True), ("checked_steps", False))
+        }
 
-    def timed_inputs(self):
-        return self.timed(self.subject.x, self.subject.y)
-
-    def compared_inputs(self):
-        return self.compared(self.subject.x, self.subject.y)
+    def attack(self, steps, random_start):
+        return self.attacks[steps](self.subject.x, self.subject.y)
 
 
 ROWS = {

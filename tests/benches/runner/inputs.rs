@@ -7,14 +7,18 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use inocula_core::attack::AttackConfig;
 use inocula_core::nn::{ModelSpec, init_params};
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Error, ErrorKind, Result, Tensor, bail, fs};
 use inocula_tests::rows::registry;
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use crate::row::Context;
 use crate::scale::{self, Scale};
-use crate::subject::Net;
+use crate::subject::{Net, Subject};
+use crate::train::{ADVERSARIAL, short_inner};
 
 /// How the values of an array are drawn.
 #[derive(Clone, Copy)]
@@ -58,8 +62,8 @@ impl Array {
     }
 }
 
-/// Draws all inputs of `scale` and writes them to `path`.
-pub(crate) fn write(path: &Path, scale: &Scale) -> Result<()> {
+/// Draws all inputs of `scale`, makes an adversarial batch of them, and writes them to `path`.
+pub(crate) fn write(path: &Path, scale: &'static Scale) -> Result<()> {
     let rng = Rng::new(1);
     let device = registry().open("ndarray")?;
     let mut arrays: Vec<Array> = listed(scale)
@@ -73,14 +77,22 @@ pub(crate) fn write(path: &Path, scale: &Scale) -> Result<()> {
         arrays.push(Array::draw(&rng, &net.array("x"), &shape, Draw::Unit));
         arrays.push(Array::draw(&rng, &net.array("y"), &shape[..1], Draw::Below(spec.classes)));
     }
+    let inputs = Inputs(serialize(&arrays, scale).map_err(|e| malformed(path, &e))?);
+    let context = Context { device, inputs, scale };
+    let net = Net::Madry;
+    let attack = AttackConfig::Pgd(short_inner()).check()?;
+    let given = Subject::new(&context, net, net.batch(scale))?.attack(&*attack)?;
+    arrays.push(Array::floats(net.array(ADVERSARIAL), &given.shape(), &given.to_vec::<f32>()?));
+    fs::write_bytes(path, &serialize(&arrays, scale).map_err(|e| malformed(path, &e))?)
+}
+
+fn serialize(arrays: &[Array], scale: &Scale) -> Result<Vec<u8>, SafeTensorError> {
     let mut views = Vec::new();
-    for array in &arrays {
-        let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes);
-        views.push((array.name.as_str(), view.map_err(|e| malformed(path, &e))?));
+    for array in arrays {
+        let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes)?;
+        views.push((array.name.as_str(), view));
     }
-    let file =
-        safetensors::serialize(views, Some(constants(scale))).map_err(|e| malformed(path, &e))?;
-    fs::write_bytes(path, &file)
+    safetensors::serialize(views, Some(constants(scale)))
 }
 
 /// Name, shape and distribution of what is not a network's.
@@ -173,6 +185,6 @@ impl Inputs {
     }
 }
 
-fn malformed(path: &Path, err: &safetensors::SafeTensorError) -> Error {
+fn malformed(path: &Path, err: &SafeTensorError) -> Error {
     Error::new(ErrorKind::Data, format!("{}: {err}", path.display()))
 }

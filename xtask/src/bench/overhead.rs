@@ -25,8 +25,10 @@ pub(super) fn starts(launches: &[Launch], rounds: usize) -> Vec<Row> {
     for _ in 0..rounds {
         for (i, launch) in launches.iter().enumerate() {
             let start = Instant::now();
-            let hello = Process::start(launch.starter.clone()).map(|(_, hello)| hello);
+            let process = Process::start(launch.starter.clone());
+            // Before the process is dropped, which waits for its end.
             let seconds = start.elapsed().as_secs_f64();
+            let hello = process.map(|(_, hello)| hello);
             started[i].add(hello.as_ref().map(|_| seconds).map_err(Clone::clone));
             let told = |hello: Hello| hello.open_seconds.ok_or("it does not say how long".into());
             opened[i].add(hello.and_then(told));

@@ -23,14 +23,7 @@ pub(super) fn markdown(results: &Results, baseline: Option<&Results>) -> String 
         let rows: Vec<&Row> = results.of_suite(suite).collect();
         table(&mut text, &header(baseline), &body(&rows, baseline));
         reasons(&mut text, &rows);
-        let ratios = ratios(results, &rows);
-        if !ratios.is_empty() {
-            text.push_str("\nTime of the other tool over that of the backend; above 1 the backend is faster:\n\n");
-            let backends = results.sides.iter().filter(|about| !about.peer);
-            let mut header = vec!["work".to_owned(), "tool".to_owned()];
-            header.extend(backends.map(|about| format!("{} >", about.side)));
-            table(&mut text, &header, &ratios);
-        }
+        ratios(&mut text, results, &rows);
     }
     text
 }
@@ -133,9 +126,12 @@ fn figures(row: &Row, cell: &Cell) -> [String; 5] {
         format!(" ({} {})", if over { "over the limit of" } else { "limit" }, time(limit))
     });
     let relative = row.median(REFERENCE).map(|base| format!("{}x", digits(summary.median / base)));
-    let deviation = agreement.map(|a| match a.outliers {
-        0.0 => format!("{:.0e}", a.deviation),
-        share => format!("{:.0e} ({:.3} %)", a.deviation, share * 100.0),
+    let deviation = agreement.map(|a| {
+        let inside = if a.deviation == 0.0 { "0".into() } else { format!("{:.0e}", a.deviation) };
+        match a.outliers {
+            0.0 => inside,
+            share => format!("{inside} ({:.3} %)", share * 100.0),
+        }
     });
     let gflops = (row.flops > 0.0).then(|| digits(row.flops / summary.median / 1e9));
     [
@@ -173,23 +169,30 @@ fn moved(baseline: &Results, row: &Row, cell: &Cell) -> String {
     }
 }
 
-/// A line for each row and peer: its time over that of each backend.
-fn ratios(results: &Results, rows: &[&Row]) -> Vec<Vec<String>> {
+/// A line for each row and peer: its time over that of each backend of the suite.
+fn ratios(text: &mut String, results: &Results, rows: &[&Row]) {
+    let here = |side: &str| rows.iter().any(|row| row.cell(side).is_some());
+    let sides = results.sides.iter().filter(|about| !about.peer && here(&about.side));
+    let backends: Vec<&str> = sides.map(|about| about.side.as_str()).collect();
     let mut lines = Vec::new();
     for row in rows {
-        let peers = row.cells.iter().filter(|cell| results.is_peer(&cell.side));
-        for peer in peers {
+        for peer in row.cells.iter().filter(|cell| results.is_peer(&cell.side)) {
             let Some(summary) = peer.summary() else { continue };
-            let ratio = |about: &super::results::About| {
-                let median = row.median(&about.side);
-                median.map_or_else(String::new, |m| format!("{}x", digits(summary.median / m)))
-            };
+            let ratio = |median: f64| format!("{}x", digits(summary.median / median));
             let mut line = vec![row.name.clone(), peer.side.clone()];
-            line.extend(results.sides.iter().filter(|about| !about.peer).map(ratio));
+            line.extend(backends.iter().map(|s| row.median(s).map_or_else(String::new, ratio)));
             lines.push(line);
         }
     }
-    lines
+    if lines.is_empty() {
+        return;
+    }
+    text.push_str(
+        "\nTime of the other tool over that of the backend; above 1 the backend is faster:\n\n",
+    );
+    let mut header = vec!["work".to_owned(), "tool".to_owned()];
+    header.extend(backends.iter().map(|side| format!("{side} >")));
+    table(text, &header, &lines);
 }
 
 /// A table with columns as wide as their longest text. A header that ends in `>` has its column

@@ -39,7 +39,7 @@ impl Rest {
     /// The share of the machine that others used; nothing where the system does not tell, or after
     /// too few pauses.
     pub(super) fn others(&self) -> Option<f64> {
-        const ENOUGH: u64 = 100;
+        const ENOUGH: u64 = 40;
         (self.all >= ENOUGH).then(|| self.busy as f64 / self.all as f64)
     }
 }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_share_needs_enough_pauses() {
-        assert_eq!(Rest { busy: 5, all: 50 }.others(), None);
+        assert_eq!(Rest { busy: 5, all: 30 }.others(), None);
         assert_eq!(Rest { busy: 50, all: 200 }.others(), Some(0.25));
     }
 }
