@@ -13,6 +13,7 @@ use crate::elem::Elem;
 use crate::layout::Layout;
 use crate::movement;
 use crate::pool::{Memory, Store};
+use crate::simd_tiles::Kernels;
 use crate::workers::Workers;
 
 /// An array of one element type.
@@ -114,8 +115,9 @@ impl<T: Elem> Deref for Dense<'_, T> {
     }
 }
 
-/// What every kernel needs: threads and memory.
+/// What every kernel needs: threads, memory and the tiles of an instruction set.
 pub(crate) struct Ctx {
+    pub(crate) kernels: &'static Kernels,
     pub(crate) workers: Workers,
     pub(crate) memory: Arc<Memory>,
 }
@@ -140,13 +142,16 @@ impl Ctx {
     pub(crate) fn dense<'a, T: Elem>(&self, x: &'a Array<T>) -> Dense<'a, T> {
         match x.slice() {
             Some(slice) => Dense::Own(slice),
-            None => {
-                let n = x.shape().numel();
-                let mut store = self.store(n);
-                movement::copy(self, x, &mut store.data_mut()[..n]);
-                Dense::Copy(store, n)
-            }
+            None => self.copied(x),
         }
+    }
+
+    /// The elements of `x` in order, copied.
+    pub(crate) fn copied<'a, T: Elem>(&self, x: &Array<T>) -> Dense<'a, T> {
+        let n = x.shape().numel();
+        let mut store = self.store(n);
+        movement::copy(self, x, &mut store.data_mut()[..n]);
+        Dense::Copy(store, n)
     }
 }
 

@@ -6,12 +6,11 @@
 
 use inocula_core::op::Conv;
 use inocula_core::{Arg, Result, Shape};
-use ndarray::ArrayView2;
 
 use crate::buf::{Buf, Ctx, operand};
 use crate::columns::{Columns, geometry};
 use crate::elem::Float;
-use crate::matmul::{gemm, matrix, matrix_mut, parallel_gemm, work};
+use crate::matmul::{gemm, Matrix, matrix_mut, parallel_gemm, work};
 
 /// Sizes of a convolution, per channel group where not said otherwise.
 struct Sizes {
@@ -52,16 +51,16 @@ impl Sizes {
     }
 
     /// The weight of a group as a matrix, `[outputs, rows]`.
-    fn weight_of<'a, T>(&self, w: &'a [T], group: usize) -> ArrayView2<'a, T> {
+    fn weight_of<'a, T>(&self, w: &'a [T], group: usize) -> Matrix<'a, T> {
         let rows = self.columns.rows();
-        matrix(&w[group * self.weight()..], [self.outputs, rows], [rows, 1])
+        Matrix::dense(&w[group * self.weight()..], [self.outputs, rows])
     }
 
     /// The result of a group for one image as a matrix, `[outputs, windows]`.
-    fn result_of<'a, T>(&self, g: &'a [T], image: usize, group: usize) -> ArrayView2<'a, T> {
+    fn result_of<'a, T>(&self, g: &'a [T], image: usize, group: usize) -> Matrix<'a, T> {
         let count = self.columns.count();
         let at = (image * self.groups + group) * self.result();
-        matrix(&g[at..], [self.outputs, count], [count, 1])
+        Matrix::dense(&g[at..], [self.outputs, count])
     }
 
     /// The columns of a group of one image, `[rows, windows]`, made in `scratch` if need be.
@@ -71,14 +70,14 @@ impl Sizes {
         image: usize,
         group: usize,
         scratch: &'a mut [T],
-    ) -> ArrayView2<'a, T> {
+    ) -> Matrix<'a, T> {
         let (rows, count) = (self.columns.rows(), self.columns.count());
         let image = &x[(image * self.groups + group) * self.columns.image()..];
         if self.columns.is_image() {
-            return matrix(image, [rows, count], [count, 1]);
+            return Matrix::dense(image, [rows, count]);
         }
         self.columns.unfold(image, scratch);
-        matrix(scratch, [rows, count], [count, 1])
+        Matrix::dense(scratch, [rows, count])
     }
 
     /// Room for the columns of a group of one image.
@@ -127,7 +126,7 @@ pub(crate) fn forward<T: Float>(
                 let scratch = &mut scratch.data_mut()[..sizes.scratch()];
                 let columns = sizes.columns_of(&x, image, group, scratch);
                 let weight = sizes.weight_of(&w, group);
-                parallel_gemm(ctx, &weight, &columns, matrix_mut(out, size), false);
+                parallel_gemm(ctx, weight, columns, matrix_mut(out, size), false);
                 finish(group, out);
             }
             return;
@@ -136,7 +135,7 @@ pub(crate) fn forward<T: Float>(
             let (image, group) = (i / sizes.groups, i % sizes.groups);
             let scratch = &mut scratch.data_mut()[..sizes.scratch()];
             let columns = sizes.columns_of(&x, image, group, scratch);
-            gemm(&sizes.weight_of(&w, group), &columns, &mut matrix_mut(out, size), false);
+            gemm(ctx, sizes.weight_of(&w, group), columns, &mut matrix_mut(out, size), false);
             finish(group, out);
         });
     });
@@ -176,10 +175,10 @@ pub(crate) fn input_grad<T: Float>(
             let weight = sizes.weight_of(&w, group);
             let gradient = sizes.result_of(&g, image, group);
             if sizes.columns.is_image() {
-                return gemm(&weight.t(), &gradient, &mut matrix_mut(out, size), false);
+                return gemm(ctx, weight.t(), gradient, &mut matrix_mut(out, size), false);
             }
             let columns = &mut scratch.data_mut()[..sizes.scratch()];
-            gemm(&weight.t(), &gradient, &mut matrix_mut(columns, size), false);
+            gemm(ctx, weight.t(), gradient, &mut matrix_mut(columns, size), false);
             out.fill(T::ZERO);
             sizes.columns.fold(columns, out);
         });
@@ -210,7 +209,7 @@ pub(crate) fn weight_grad<T: Float>(
         ctx.workers.each_with(sizes.work(), items, scratch, |scratch, (i, out)| {
             let images = i * share..sizes.batch.min((i + 1) * share);
             let scratch = &mut scratch.data_mut()[..sizes.scratch()];
-            add_images(&sizes, &x, &g, images, scratch, out);
+            add_images(ctx, &sizes, &x, &g, images, scratch, out);
         });
         for other in others.chunks(out.len()) {
             out.iter_mut().zip(other).for_each(|(o, &v)| *o = *o + v);
@@ -221,6 +220,7 @@ pub(crate) fn weight_grad<T: Float>(
 
 /// The derivative in the weight from some of the images.
 fn add_images<T: Float>(
+    ctx: &Ctx,
     sizes: &Sizes,
     x: &[T],
     g: &[T],
@@ -234,7 +234,7 @@ fn add_images<T: Float>(
         for (group, out) in out.chunks_exact_mut(sizes.weight()).enumerate() {
             let columns = sizes.columns_of(x, image, group, scratch);
             let gradient = sizes.result_of(g, image, group);
-            gemm(&gradient, &columns.t(), &mut matrix_mut(out, size), image != first);
+            gemm(ctx, gradient, columns.t(), &mut matrix_mut(out, size), image != first);
         }
     }
 }

@@ -13,8 +13,10 @@ use smallvec::smallvec;
 use crate::buf::{Array, Buf, Ctx, operand, typed};
 use crate::elem::{Elem, Float};
 use crate::pool::Memory;
+use crate::simd::Isa;
+use crate::simd_tiles::Kernels;
 use crate::workers::Workers;
-use crate::{columns, conv, elementwise, index, matmul, movement, pooling, reduce, softmax, step};
+use crate::{columns, conv, direct, elementwise, index, matmul, movement, pooling, reduce, softmax, step};
 
 inocula_core::export_backend! {
     backend: Cpu,
@@ -25,22 +27,33 @@ inocula_core::export_backend! {
 }
 
 impl Open for Cpu {
-    /// Specs are `ndarray`, `ndarray:cpu` and `ndarray?threads=N`; without `threads` it uses as many
-    /// as the process may run at once.
+    /// Specs are `ndarray`, `ndarray:cpu` and `ndarray?threads=N&simd=NAME`; without `threads` it uses
+    /// as many as the process may run at once, without `simd` the widest registers.
     fn open(mut spec: DeviceSpec) -> Result<Self> {
         if !matches!(spec.device.as_str(), "" | "cpu") {
             bail!(NotFound, "ndarray: no device {:?}; this backend has cpu only", spec.device);
         }
         let threads = spec.take_count("threads")?;
-        spec.finish(&["threads"])?;
+        let simd = spec.options.remove("simd");
+        spec.finish(&["threads", "simd"])?;
         let threads =
             threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        Cpu::new(threads)
+        let isa = simd.map(|name| isa(&name)).transpose()?;
+        Cpu::with_isa(threads, isa)
     }
 
     fn devices() -> Result<Vec<String>> {
         Ok(vec!["cpu".into()])
     }
+}
+
+/// The instruction set of this name, if the machine has it.
+fn isa(name: &str) -> Result<Isa> {
+    if let Some(isa) = Isa::available().find(|isa| isa.name() == name) {
+        return Ok(isa);
+    }
+    let names: Vec<&str> = Isa::available().map(Isa::name).collect();
+    bail!(Usage, "ndarray: simd={name} is not one of this machine's: {}", names.join(", "))
 }
 
 /// The CPU as a device.
@@ -55,6 +68,15 @@ impl Cpu {
     /// # Errors
     /// The operating system refuses to start the threads.
     pub fn new(threads: usize) -> Result<Self> {
+        Cpu::with_isa(threads, None)
+    }
+
+    /// As [`Cpu::new`], with the vector registers of one instruction set, or the best there are.
+    pub(crate) fn with_isa(threads: usize, isa: Option<Isa>) -> Result<Self> {
+        let isa = isa.or_else(|| Isa::available().next()).unwrap_or(Isa::Portable);
+        let Some(kernels) = Kernels::of(isa) else {
+            bail!(NotFound, "ndarray: this machine has no {}", isa.name());
+        };
         let workers = Workers::new(threads)?;
         Ok(Cpu {
             info: DeviceInfo {
@@ -63,7 +85,7 @@ impl Cpu {
                 version: env!("CARGO_PKG_VERSION").into(),
                 threads: workers.threads(),
             },
-            ctx: Ctx { workers, memory: Arc::new(Memory::default()) },
+            ctx: Ctx { kernels, workers, memory: Arc::new(Memory::default()) },
         })
     }
 }
@@ -107,6 +129,11 @@ impl Backend for Cpu {
                 DType::F64 => step::adam::<f64>(ctx, fused, args),
                 DType::I64 => Err(floats_only(op)),
             };
+        }
+        if dtype == DType::F32
+            && let Some(made) = tiled(ctx, op, args, out[0].shape)
+        {
+            return Ok(smallvec![made?]);
         }
         let made = match dtype {
             DType::F32 => float::<f32>(ctx, op, args, out[0].shape),
@@ -171,6 +198,21 @@ fn float<T: Float>(ctx: &Ctx, op: &Op, args: &mut [Arg<'_, Buf>], shape: Shape) 
         Op::Fused(fused) => self::fused::<T>(ctx, op, fused, args, shape),
         _ => any::<T>(ctx, op, args, shape).unwrap_or_else(|| Err(unknown(op))),
     }
+}
+
+/// Convolutions of f32 that have tiles; `None` for other operations.
+fn tiled(ctx: &Ctx, op: &Op, args: &[Arg<'_, Buf>], shape: Shape) -> Option<Result<Buf>> {
+    let shapes = || [0, 1].map(|i| typed!(args[i].get(), x => x.shape()));
+    let direct = |conv: &inocula_core::op::Conv| direct::is_direct(conv, shapes());
+    Some(match op {
+        Op::Conv2d(conv) if direct(conv) => direct::forward(ctx, conv, false, args, shape),
+        Op::Fused(Fused::ConvBias { conv, relu }) if direct(conv) => {
+            direct::forward(ctx, conv, *relu, args, shape)
+        }
+        Op::Conv2dDx { conv, .. } if direct(conv) => direct::input_grad(ctx, conv, args, shape),
+        Op::Conv2dDw { conv, .. } if direct(conv) => direct::weight_grad(ctx, conv, args, shape),
+        _ => return None,
+    })
 }
 
 /// Fused operations of one result.

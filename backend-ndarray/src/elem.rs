@@ -7,10 +7,12 @@
 use std::fmt::Debug;
 
 use inocula_core::DType;
-use ndarray::LinalgScalar;
+use ndarray::{ArrayViewMut2, LinalgScalar};
 
-use crate::buf::{Array, Buf, Typed};
+use crate::buf::{Array, Buf, Ctx, Typed};
+use crate::matmul::Matrix;
 use crate::pool::{Memory, Shelf};
+use crate::sgemm;
 
 /// An element type of arrays.
 pub(crate) trait Elem: LinalgScalar + Default + PartialOrd + Debug + Send + Sync {
@@ -101,6 +103,15 @@ pub(crate) trait Float: Elem {
     fn erf(self) -> Self;
     fn round(self) -> Self;
     fn powf(self, exponent: Self) -> Self;
+
+    /// `c = a b`, or `c += a b`, if there are tiles for this type and these steps.
+    fn tiled(
+        ctx: &Ctx,
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        c: &mut ArrayViewMut2<'_, Self>,
+        accumulate: bool,
+    ) -> bool;
 }
 
 macro_rules! conversions {
@@ -159,7 +170,7 @@ macro_rules! conversions {
 }
 
 macro_rules! float {
-    ($t:ident, $variant:ident, $dtype:ident, $from:ident, $erf:path) => {
+    ($t:ident, $variant:ident, $dtype:ident, $from:ident, $erf:path, $tiled:expr) => {
         impl Elem for $t {
             const DTYPE: DType = DType::$dtype;
             const ZERO: Self = 0.0;
@@ -238,12 +249,21 @@ macro_rules! float {
             fn powf(self, exponent: Self) -> Self {
                 $t::powf(self, exponent)
             }
+            fn tiled(
+                ctx: &Ctx,
+                a: Matrix<'_, Self>,
+                b: Matrix<'_, Self>,
+                c: &mut ArrayViewMut2<'_, Self>,
+                accumulate: bool,
+            ) -> bool {
+                $tiled(ctx, a, b, c, accumulate)
+            }
         }
     };
 }
 
-float!(f32, F32, F32, from_f32, libm::erff);
-float!(f64, F64, F64, from_f64, libm::erf);
+float!(f32, F32, F32, from_f32, libm::erff, sgemm::tiled);
+float!(f64, F64, F64, from_f64, libm::erf, |_, _, _, _, _| false);
 
 impl Elem for i64 {
     const DTYPE: DType = DType::I64;

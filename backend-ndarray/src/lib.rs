@@ -9,6 +9,11 @@
 //! Results do not depend on timing: no kernel lets the order in which threads finish decide the
 //! order of a sum, so the same thread count gives the same bits.
 
+#[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
+mod simd;
+#[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
+mod simd_tiles;
+
 mod elem;
 mod layout;
 
@@ -23,9 +28,13 @@ mod index;
 mod movement;
 mod reduce;
 
+mod channels_last;
 mod columns;
 mod conv;
+mod direct;
 mod matmul;
+mod sgemm;
+mod padded;
 mod pooling;
 
 mod softmax;

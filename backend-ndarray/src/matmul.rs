@@ -4,9 +4,11 @@
 //! the same sum in the same order whatever the number of threads. A product with one row or column
 //! skips the packing of the general kernel, which would cost as much as the product itself.
 
+use std::ops::Range;
+
 use inocula_core::{Arg, Result, Shape};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, Slice};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder};
 
 use crate::buf::{Array, Buf, Ctx, exclusive, operand};
 use crate::elem::{Elem, Float};
@@ -17,18 +19,62 @@ use crate::workers::GRAIN;
 /// Multiply-adds that take as long as one cheap elementwise operation.
 const PER_ELEMENT: usize = 8;
 
-/// A multiple of the kernel's tile: parts of a result begin at such rows or columns.
-const TILE: usize = 16;
+/// A multiple of the rows and of the columns of every tile: parts of a result begin there.
+const TILE: usize = 96;
 
-/// `rows` by `columns` elements of `data`, neighbours `steps` apart.
-pub(crate) fn matrix<T>(
-    data: &[T],
-    [rows, columns]: [usize; 2],
-    steps: [usize; 2],
-) -> ArrayView2<'_, T> {
-    #[allow(clippy::expect_used)] // steps come from layouts, which stay within their storage
-    ArrayView2::from_shape((rows, columns).strides((steps[0], steps[1])), data)
-        .expect("matrix outside of its storage")
+/// A matrix within a slice, its elements any distance apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    /// From the first element on.
+    pub(crate) data: &'a [T],
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    /// From an element to the next below it, and to the next beside it.
+    pub(crate) steps: [usize; 2],
+}
+
+impl<'a, T> Matrix<'a, T> {
+    pub(crate) fn new(data: &'a [T], [rows, columns]: [usize; 2], steps: [usize; 2]) -> Self {
+        Matrix { data, rows, columns, steps }
+    }
+
+    /// A row-major matrix.
+    pub(crate) fn dense(data: &'a [T], size: [usize; 2]) -> Self {
+        Matrix::new(data, size, [size[1], 1])
+    }
+
+    /// The transpose.
+    pub(crate) fn t(self) -> Self {
+        let Matrix { data, rows, columns, steps: [down, right] } = self;
+        Matrix { data, rows: columns, columns: rows, steps: [right, down] }
+    }
+
+    /// Some of the rows.
+    pub(crate) fn some_rows(self, range: Range<usize>) -> Self {
+        let data = self.data.get(range.start * self.steps[0]..).unwrap_or(&[]);
+        Matrix { data, rows: range.len(), ..self }
+    }
+
+    /// Some of the columns.
+    pub(crate) fn some_columns(self, range: Range<usize>) -> Self {
+        self.t().some_rows(range).t()
+    }
+
+    /// Whether the elements of a row lie side by side.
+    pub(crate) fn has_whole_rows(&self) -> bool {
+        self.steps[1] == 1 || self.columns == 1
+    }
+
+    /// A row that [lies side by side](Matrix::has_whole_rows).
+    pub(crate) fn row(&self, i: usize) -> &'a [T] {
+        &self.data[i * self.steps[0]..][..self.columns]
+    }
+
+    fn view(&self) -> ArrayView2<'a, T> {
+        let shape = (self.rows, self.columns).strides((self.steps[0], self.steps[1]));
+        #[allow(clippy::expect_used)] // steps come from layouts, which stay within their storage
+        ArrayView2::from_shape(shape, self.data).expect("matrix outside of its storage")
+    }
 }
 
 /// A dense row-major matrix to write.
@@ -37,49 +83,54 @@ pub(crate) fn matrix_mut<T>(data: &mut [T], size: [usize; 2]) -> ArrayViewMut2<'
     ArrayViewMut2::from_shape(size, data).expect("matrix of another size")
 }
 
-/// `c = a b`, or `c += a b`, on this thread.
+/// `c = a b`, or `c += a b`, on this thread. `c` has the elements of a row side by side.
 pub(crate) fn gemm<T: Float>(
-    a: &ArrayView2<'_, T>,
-    b: &ArrayView2<'_, T>,
+    ctx: &Ctx,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
     c: &mut ArrayViewMut2<'_, T>,
     accumulate: bool,
 ) {
     let (rows, columns) = c.dim();
+    if T::tiled(ctx, a, b, c, accumulate) {
+        return;
+    }
     if rows == 1
-        && let (Some(x), Some(y)) = (a.as_slice(), c.as_slice_mut())
+        && a.has_whole_rows()
+        && let Some(y) = c.as_slice_mut()
     {
-        row_times_matrix(x, b, y, accumulate);
+        row_times_matrix(a.row(0), b, y, accumulate);
     } else if columns == 1
-        && let (Some(x), Some(y)) = (b.t().as_slice(), c.as_slice_mut())
+        && b.t().has_whole_rows()
+        && let Some(y) = c.as_slice_mut()
     {
-        row_times_matrix(x, &a.t(), y, accumulate);
+        row_times_matrix(b.t().row(0), a.t(), y, accumulate);
     } else {
         let keep = if accumulate { T::ONE } else { T::ZERO };
-        general_mat_mul(T::ONE, a, b, keep, c);
+        general_mat_mul(T::ONE, &a.view(), &b.view(), keep, c);
     }
 }
 
 /// `y = x b`, or `y += x b`.
-fn row_times_matrix<T: Float>(x: &[T], b: &ArrayView2<'_, T>, y: &mut [T], accumulate: bool) {
+fn row_times_matrix<T: Float>(x: &[T], b: Matrix<'_, T>, y: &mut [T], accumulate: bool) {
     if !accumulate {
         y.fill(T::ZERO);
     }
     if x.is_empty() {
         return;
     }
-    if b.strides()[0] == 1 {
-        for (y, column) in y.iter_mut().zip(b.columns()) {
-            match column.as_slice() {
-                Some(column) => *y = *y + dot(x, column),
-                None => *y = column.iter().zip(x).fold(*y, |s, (&b, &x)| s + x * b),
-            }
+    let across = b.t();
+    if across.has_whole_rows() {
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = *y + dot(x, across.row(i));
         }
-        return;
-    }
-    for (&x, row) in x.iter().zip(b.rows()) {
-        match row.as_slice() {
-            Some(row) => y.iter_mut().zip(row).for_each(|(y, &b)| *y = *y + x * b),
-            None => y.iter_mut().zip(row).for_each(|(y, &b)| *y = *y + x * b),
+    } else if b.has_whole_rows() {
+        for (i, &x) in x.iter().enumerate() {
+            y.iter_mut().zip(b.row(i)).for_each(|(y, &b)| *y = *y + x * b);
+        }
+    } else {
+        for (&x, row) in x.iter().zip(b.view().rows()) {
+            y.iter_mut().zip(row).for_each(|(y, &b)| *y = *y + x * b);
         }
     }
 }
@@ -109,25 +160,25 @@ fn dot<T: Float>(x: &[T], y: &[T]) -> T {
 /// `c = a b`, or `c += a b`, on all threads.
 pub(crate) fn parallel_gemm<T: Float>(
     ctx: &Ctx,
-    a: &ArrayView2<'_, T>,
-    b: &ArrayView2<'_, T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
     accumulate: bool,
 ) {
     let (rows, columns) = c.dim();
-    let work = work(rows, a.ncols(), columns);
+    let work = work(rows, a.columns, columns);
     if !ctx.workers.worth(work) {
-        return gemm(a, b, &mut c, accumulate);
+        return gemm(ctx, a, b, &mut c, accumulate);
     }
     let axis = Axis(usize::from(columns > rows));
     let part = rows.max(columns).div_ceil(ctx.workers.threads()).next_multiple_of(TILE);
     let parts = c.axis_chunks_iter_mut(axis, part).enumerate();
     ctx.workers.each(work, parts, |(i, mut c)| {
-        let range = Slice::from(i * part..i * part + c.len_of(axis));
+        let range = i * part..i * part + c.len_of(axis);
         if axis == Axis(0) {
-            gemm(&a.slice_axis(axis, range), b, &mut c, accumulate);
+            gemm(ctx, a.some_rows(range), b, &mut c, accumulate);
         } else {
-            gemm(a, &b.slice_axis(axis, range), &mut c, accumulate);
+            gemm(ctx, a, b.some_columns(range), &mut c, accumulate);
         }
     });
 }
@@ -156,7 +207,7 @@ impl<'a, T: Elem> Stack<'a, T> {
         Stack { data, layout }
     }
 
-    fn get(&self, batch: usize) -> ArrayView2<'a, T> {
+    fn get(&self, batch: usize) -> Matrix<'a, T> {
         let (shape, strides) = (self.layout.shape, &self.layout.strides);
         let rank = shape.rank();
         let mut at = self.layout.offset;
@@ -166,7 +217,7 @@ impl<'a, T: Elem> Stack<'a, T> {
             rest /= shape[axis];
         }
         let steps = [strides[rank - 2] as usize, strides[rank - 1] as usize];
-        matrix(&self.data[at..], [shape[rank - 2], shape[rank - 1]], steps)
+        Matrix::new(&self.data[at..], [shape[rank - 2], shape[rank - 1]], steps)
     }
 }
 
@@ -210,13 +261,13 @@ fn product<T: Float>(
         let batch = out.len() / (rows * columns);
         if batch < ctx.workers.threads().max(2) {
             for (i, c) in out.chunks_mut(rows * columns).enumerate() {
-                parallel_gemm(ctx, &a.get(i), &b.get(i), matrix_mut(c, [rows, columns]), false);
+                parallel_gemm(ctx, a.get(i), b.get(i), matrix_mut(c, [rows, columns]), false);
             }
             return;
         }
         let total = work(rows * batch, inner, columns);
         ctx.workers.each(total, out.chunks_mut(rows * columns).enumerate(), |(i, c)| {
-            gemm(&a.get(i), &b.get(i), &mut matrix_mut(c, [rows, columns]), false);
+            gemm(ctx, a.get(i), b.get(i), &mut matrix_mut(c, [rows, columns]), false);
         });
     })
 }

@@ -1,0 +1,448 @@
+//! The three tiles that products and convolutions are made of, for each instruction set.
+//!
+//! A tile is a block of the result that stays in registers while the inner size is walked:
+//! [`Multiply`] broadcasts elements of rows against a packed panel of columns, [`Outer`] adds outer
+//! products of rows, [`Dot`] takes inner products along rows. With these no operand of any of the
+//! forms `A B`, `A^T B`, `A B^T` is copied as a whole, and a convolution is a product whose rows
+//! begin at several places of the image, one for each row of the window (the indirect convolution of
+//! Dukhan 2019, arXiv:1907.02129, with constant distances thanks to a padded image).
+//!
+//! Sums run over the inner size in order, so an element has the same bits in whichever tile it is.
+
+use ndarray::ArrayViewMut2;
+
+use crate::matmul::matrix_mut;
+use crate::simd::{Isa, Lanes, Portable};
+
+/// The tallest tile of [`Multiply`].
+pub(crate) const MAX_ROWS: usize = 12;
+
+/// The widest tile.
+pub(crate) const MAX_COLUMNS: usize = 32;
+
+/// What a tile of [`Multiply`] begins with.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// Zeros.
+    Zero,
+    /// A value for each column.
+    Bias(&'a [f32]),
+    /// What is in the result already.
+    Result,
+}
+
+/// `out[r][c] = start + sum over taps t and depth k of a[rows[r] + t + k] * panel[t, k][c]`.
+pub(crate) struct Multiply<'a> {
+    pub(crate) a: &'a [f32],
+    /// Where each row begins, at most [`Kernels::rows`] of them and at least one.
+    pub(crate) rows: &'a [usize],
+    /// Distances from a row's beginning to the stretches that are read.
+    pub(crate) taps: &'a [usize],
+    /// Elements of a stretch.
+    pub(crate) depth: usize,
+    /// `[taps, depth, Kernels::columns]`.
+    pub(crate) panel: &'a [f32],
+    pub(crate) start: Start<'a>,
+    /// Whether the positive part of the sum is taken.
+    pub(crate) relu: bool,
+    /// As many rows as `rows` has, and at most [`Kernels::columns`] columns, those side by side.
+    pub(crate) out: ArrayViewMut2<'a, f32>,
+}
+
+/// `out[r][c] += sum over i < runs[0], j < runs[1] of a[i a_steps[0] + j a_steps[1] + r] *
+/// b[i b_steps[0] + j b_steps[1] + c]`.
+pub(crate) struct Outer<'a> {
+    pub(crate) runs: [usize; 2],
+    pub(crate) a: &'a [f32],
+    pub(crate) a_steps: [usize; 2],
+    /// Readable for a whole tile of columns behind each position.
+    pub(crate) b: &'a [f32],
+    pub(crate) b_steps: [usize; 2],
+    /// At most [`Kernels::outer_rows`] rows and [`Kernels::columns`] columns, those side by side.
+    pub(crate) out: ArrayViewMut2<'a, f32>,
+}
+
+/// `sums[r][c] = sum over taps t, k < depth of a[rows[r] + t.0 + k] * b[columns[c] + t.1 + k]`.
+pub(crate) struct Dot<'a> {
+    pub(crate) a: &'a [f32],
+    pub(crate) rows: &'a [usize],
+    pub(crate) b: &'a [f32],
+    pub(crate) columns: &'a [usize],
+    /// Distances to the stretches that are read, in `a` and in `b`.
+    pub(crate) taps: &'a [(usize, usize)],
+    pub(crate) depth: usize,
+}
+
+/// Rows and columns of a tile of [`Dot`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DotShape {
+    /// Several rows against several columns.
+    Block,
+    /// One row.
+    Row,
+    /// One column.
+    Column,
+}
+
+/// The largest tile of [`Dot`].
+const MAX_DOT: usize = 24;
+
+/// The tiles of one instruction set.
+pub(crate) struct Kernels {
+    pub(crate) isa: Isa,
+    /// Rows of the tallest tile of [`Multiply`].
+    pub(crate) rows: usize,
+    /// Columns of a tile of [`Multiply`] and of [`Outer`].
+    pub(crate) columns: usize,
+    /// Rows of the tallest tile of [`Outer`].
+    pub(crate) outer_rows: usize,
+    dot_block: [usize; 2],
+    /// Tiles by ascending height.
+    multiply: &'static [(usize, unsafe fn(&mut Multiply<'_>))],
+    outer: &'static [(usize, unsafe fn(&mut Outer<'_>))],
+    dot: [unsafe fn(&Dot<'_>, &mut [f32; MAX_DOT]); 3],
+}
+
+impl Kernels {
+    /// The tiles for an instruction set, if this machine has it.
+    pub(crate) fn of(isa: Isa) -> Option<&'static Kernels> {
+        if !isa.is_available() {
+            return None;
+        }
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Some(&avx512::KERNELS),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Some(&avx2::KERNELS),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Some(&neon::KERNELS),
+            Isa::Portable => Some(&portable::KERNELS),
+            #[allow(unreachable_patterns)] // of the other architectures
+            _ => None,
+        }
+    }
+
+    /// A tile of a product.
+    pub(crate) fn multiply(&self, mut job: Multiply<'_>) {
+        let (rows, columns) = job.out.dim();
+        assert!(rows > 0 && rows <= self.rows && job.rows.len() == rows);
+        assert!(job.panel.len() >= job.taps.len() * job.depth * self.columns);
+        let reach = job.taps.iter().max().map_or(0, |tap| tap + job.depth);
+        assert!(job.rows.iter().all(|&at| at + reach <= job.a.len()));
+        if columns != self.columns {
+            return self.multiply_narrow(job);
+        }
+        assert!(job.out.strides()[1] == 1);
+        if let Start::Bias(bias) = job.start {
+            assert!(bias.len() >= columns);
+        }
+        // SAFETY: the machine has the instruction set, and all positions were checked.
+        unsafe { tile(self.multiply, rows)(&mut job) }
+    }
+
+    /// A tile with fewer columns than the registers hold, by way of a whole one.
+    fn multiply_narrow(&self, job: Multiply<'_>) {
+        let (rows, columns) = job.out.dim();
+        let mut bias = [0.0; MAX_COLUMNS];
+        let start = match job.start {
+            Start::Bias(values) => {
+                bias[..columns].copy_from_slice(&values[..columns]);
+                Start::Bias(&bias)
+            }
+            other => other,
+        };
+        let Multiply { a, rows: places, taps, depth, panel, relu, out, .. } = job;
+        let body = |out: ArrayViewMut2<'_, f32>| {
+            self.multiply(Multiply { a, rows: places, taps, depth, panel, start, relu, out });
+        };
+        self.widened(out, body, rows);
+    }
+
+    /// Runs `body` on a tile of all columns that begins with `narrow`, and takes its part back.
+    fn widened(
+        &self,
+        mut narrow: ArrayViewMut2<'_, f32>,
+        body: impl FnOnce(ArrayViewMut2<'_, f32>),
+        rows: usize,
+    ) {
+        let columns = narrow.ncols();
+        assert!(columns < self.columns);
+        let mut whole = [0.0; MAX_ROWS * MAX_COLUMNS];
+        for (wide, narrow) in whole.chunks_mut(self.columns).zip(narrow.rows()) {
+            wide.iter_mut().zip(narrow).for_each(|(w, &n)| *w = n);
+        }
+        body(matrix_mut(&mut whole[..rows * self.columns], [rows, self.columns]));
+        for (wide, narrow) in whole.chunks(self.columns).zip(narrow.rows_mut()) {
+            narrow.into_iter().zip(&wide[..columns]).for_each(|(n, &w)| *n = w);
+        }
+    }
+
+    /// A tile of a sum of outer products.
+    pub(crate) fn outer(&self, mut job: Outer<'_>) {
+        let [i, j] = job.runs;
+        let (rows, columns) = job.out.dim();
+        assert!(rows > 0 && rows <= self.outer_rows);
+        if i == 0 || j == 0 {
+            return;
+        }
+        let last = |steps: [usize; 2]| (i - 1) * steps[0] + (j - 1) * steps[1];
+        assert!(last(job.a_steps) + rows <= job.a.len());
+        assert!(last(job.b_steps) + self.columns <= job.b.len());
+        if columns != self.columns {
+            let Outer { runs, a, a_steps, b, b_steps, out } = job;
+            let body = |out: ArrayViewMut2<'_, f32>| {
+                self.outer(Outer { runs, a, a_steps, b, b_steps, out });
+            };
+            return self.widened(out, body, rows);
+        }
+        assert!(job.out.strides()[1] == 1);
+        // SAFETY: the machine has the instruction set, and all positions were checked.
+        unsafe { tile(self.outer, rows)(&mut job) }
+    }
+
+    /// Rows and columns of a tile of inner products.
+    pub(crate) fn dot_size(&self, shape: DotShape) -> [usize; 2] {
+        match shape {
+            DotShape::Block => self.dot_block,
+            DotShape::Row => [1, 8],
+            DotShape::Column => [8, 1],
+        }
+    }
+
+    /// A tile of inner products. Hands each sum over with its row and column.
+    pub(crate) fn dot(&self, shape: DotShape, job: &Dot<'_>, mut take: impl FnMut(usize, usize, f32)) {
+        let [rows, columns] = self.dot_size(shape);
+        assert!(!job.rows.is_empty() && job.rows.len() <= rows);
+        assert!(!job.columns.is_empty() && job.columns.len() <= columns);
+        let reach = |far: usize| if far == 0 && job.taps.is_empty() { 0 } else { far + job.depth };
+        let reach_a = reach(job.taps.iter().map(|t| t.0).max().unwrap_or(0));
+        let reach_b = reach(job.taps.iter().map(|t| t.1).max().unwrap_or(0));
+        assert!(job.rows.iter().all(|&at| at + reach_a <= job.a.len()));
+        assert!(job.columns.iter().all(|&at| at + reach_b <= job.b.len()));
+        let mut sums = [0.0; MAX_DOT];
+        // SAFETY: the machine has the instruction set, and all positions were checked.
+        unsafe { self.dot[shape as usize](job, &mut sums) };
+        for r in 0..job.rows.len() {
+            for c in 0..job.columns.len() {
+                take(r, c, sums[r * columns + c]);
+            }
+        }
+    }
+}
+
+/// The lowest tile that is high enough.
+fn tile<F: Copy>(tiles: &[(usize, F)], rows: usize) -> F {
+    let fits = tiles.iter().find(|t| t.0 >= rows);
+    fits.unwrap_or(&tiles[tiles.len() - 1]).1
+}
+
+/// # Safety
+/// The machine has the instruction set of `L`; the job's positions were checked for a whole tile.
+#[inline(always)]
+unsafe fn multiply<L: Lanes, const M: usize, const V: usize>(job: &mut Multiply<'_>) {
+    // SAFETY: the contract of this function.
+    unsafe {
+        // Rows beyond the last repeat it: they compute and store the same once more.
+        let last = job.rows.len() - 1;
+        let rows: [*const f32; M] =
+            std::array::from_fn(|r| job.a.as_ptr().add(job.rows[r.min(last)]));
+        let (first, step) = (job.out.as_mut_ptr(), job.out.strides()[0]);
+        let out: [*mut f32; M] =
+            std::array::from_fn(|r| first.offset(step * r.min(last) as isize));
+        let mut sums = match job.start {
+            Start::Zero => [[L::splat(0.0); V]; M],
+            Start::Bias(bias) => {
+                let bias = std::array::from_fn(|v| L::load(bias.as_ptr().add(v * L::COUNT)));
+                [bias; M]
+            }
+            Start::Result => out.map(|out| std::array::from_fn(|v| L::load(out.add(v * L::COUNT)))),
+        };
+        let mut panel = job.panel.as_ptr();
+        for &tap in job.taps {
+            for k in tap..tap + job.depth {
+                let b: [L::Vector; V] = std::array::from_fn(|v| L::load(panel.add(v * L::COUNT)));
+                for r in 0..M {
+                    let a = L::splat(*rows[r].add(k));
+                    for v in 0..V {
+                        sums[r][v] = L::multiply_add(a, b[v], sums[r][v]);
+                    }
+                }
+                panel = panel.add(V * L::COUNT);
+            }
+        }
+        for r in 0..M {
+            for v in 0..V {
+                let sum = if job.relu { L::relu(sums[r][v]) } else { sums[r][v] };
+                L::store(out[r].add(v * L::COUNT), sum);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The machine has the instruction set of `L`; the job's positions were checked for a whole tile.
+#[inline(always)]
+unsafe fn outer<L: Lanes, const M: usize, const V: usize>(job: &mut Outer<'_>) {
+    // SAFETY: the contract of this function; a tile is as high as it has rows, or higher by rows
+    // that repeat the last.
+    unsafe {
+        let last = job.out.nrows() - 1;
+        let (first, step) = (job.out.as_mut_ptr(), job.out.strides()[0]);
+        let out: [*mut f32; M] =
+            std::array::from_fn(|r| first.offset(step * r.min(last) as isize));
+        let place: [usize; M] = std::array::from_fn(|r| r.min(last));
+        let mut sums: [[L::Vector; V]; M] =
+            out.map(|out| std::array::from_fn(|v| L::load(out.add(v * L::COUNT))));
+        for i in 0..job.runs[0] {
+            let mut a = job.a.as_ptr().add(i * job.a_steps[0]);
+            let mut b = job.b.as_ptr().add(i * job.b_steps[0]);
+            for _ in 0..job.runs[1] {
+                let values: [L::Vector; V] = std::array::from_fn(|v| L::load(b.add(v * L::COUNT)));
+                for r in 0..M {
+                    let a = L::splat(*a.add(place[r]));
+                    for v in 0..V {
+                        sums[r][v] = L::multiply_add(a, values[v], sums[r][v]);
+                    }
+                }
+                // Past the end after the last, where they are not read.
+                a = a.wrapping_add(job.a_steps[1]);
+                b = b.wrapping_add(job.b_steps[1]);
+            }
+        }
+        for r in 0..M {
+            for v in 0..V {
+                L::store(out[r].add(v * L::COUNT), sums[r][v]);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The machine has the instruction set of `L`; the job's positions were checked.
+#[inline(always)]
+unsafe fn dot<L: Lanes, const M: usize, const N: usize>(job: &Dot<'_>, out: &mut [f32; MAX_DOT]) {
+    // SAFETY: the contract of this function.
+    unsafe {
+        let (row, column) = (job.rows.len() - 1, job.columns.len() - 1);
+        let rows: [*const f32; M] =
+            std::array::from_fn(|r| job.a.as_ptr().add(job.rows[r.min(row)]));
+        let columns: [*const f32; N] =
+            std::array::from_fn(|c| job.b.as_ptr().add(job.columns[c.min(column)]));
+        let mut sums = [[L::splat(0.0); N]; M];
+        let whole = job.depth / L::COUNT * L::COUNT;
+        let rest = job.depth - whole;
+        for &(in_a, in_b) in job.taps {
+            let mut k = 0;
+            while k < whole {
+                let a: [L::Vector; M] = std::array::from_fn(|r| L::load(rows[r].add(in_a + k)));
+                for c in 0..N {
+                    let b = L::load(columns[c].add(in_b + k));
+                    for r in 0..M {
+                        sums[r][c] = L::multiply_add(a[r], b, sums[r][c]);
+                    }
+                }
+                k += L::COUNT;
+            }
+            if rest > 0 {
+                let a: [L::Vector; M] =
+                    std::array::from_fn(|r| L::load_first(rows[r].add(in_a + k), rest));
+                for c in 0..N {
+                    let b = L::load_first(columns[c].add(in_b + k), rest);
+                    for r in 0..M {
+                        sums[r][c] = L::multiply_add(a[r], b, sums[r][c]);
+                    }
+                }
+            }
+        }
+        for r in 0..M {
+            for c in 0..N {
+                out[r * N + c] = L::sum(sums[r][c]);
+            }
+        }
+    }
+}
+
+/// Compiles the tiles for an instruction set.
+macro_rules! kernels {
+    (
+        $name:ident, $isa:expr, $lanes:ty, #[$attribute:meta],
+        multiply: [$(($m_name:ident, $m:literal)),+] x $v:literal,
+        outer: [$(($o_name:ident, $o:literal)),+],
+        dot: $dm:literal x $dn:literal,
+    ) => {
+        mod $name {
+            //! The tiles of one instruction set.
+
+            use super::*;
+
+            pub(super) static KERNELS: Kernels = Kernels {
+                isa: $isa,
+                rows: { let all = [$($m),+]; all[all.len() - 1] },
+                columns: $v * <$lanes>::COUNT,
+                outer_rows: { let all = [$($o),+]; all[all.len() - 1] },
+                dot_block: [$dm, $dn],
+                multiply: &[$(($m, $m_name)),+],
+                outer: &[$(($o, $o_name)),+],
+                dot: [dot_block, dot_row, dot_column],
+            };
+
+            // SAFETY (all of them): the table is handed out where the machine has the features, and
+            // its methods check the positions.
+            $(
+                #[$attribute]
+                unsafe fn $m_name(job: &mut Multiply<'_>) {
+                    unsafe { multiply::<$lanes, $m, $v>(job) }
+                }
+            )+
+            $(
+                #[$attribute]
+                unsafe fn $o_name(job: &mut Outer<'_>) {
+                    unsafe { outer::<$lanes, $o, $v>(job) }
+                }
+            )+
+            #[$attribute]
+            unsafe fn dot_block(job: &Dot<'_>, sums: &mut [f32; MAX_DOT]) {
+                unsafe { dot::<$lanes, $dm, $dn>(job, sums) }
+            }
+            #[$attribute]
+            unsafe fn dot_row(job: &Dot<'_>, sums: &mut [f32; MAX_DOT]) {
+                unsafe { dot::<$lanes, 1, 8>(job, sums) }
+            }
+            #[$attribute]
+            unsafe fn dot_column(job: &Dot<'_>, sums: &mut [f32; MAX_DOT]) {
+                unsafe { dot::<$lanes, 8, 1>(job, sums) }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+kernels! {
+    avx512, Isa::Avx512, crate::simd::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
+    multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_8, 8), (rows_12, 12)] x 2,
+    outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_8, 8)],
+    dot: 4 x 6,
+}
+
+#[cfg(target_arch = "x86_64")]
+kernels! {
+    avx2, Isa::Avx2, crate::simd::x86::Avx2, #[target_feature(enable = "avx2,fma")],
+    multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_6, 6)] x 2,
+    outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_6, 6)],
+    dot: 3 x 4,
+}
+
+#[cfg(target_arch = "aarch64")]
+kernels! {
+    neon, Isa::Neon, crate::simd::arm::Neon, #[inline],
+    multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_6, 6)] x 4,
+    outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_6, 6)],
+    dot: 4 x 6,
+}
+
+kernels! {
+    portable, Isa::Portable, Portable, #[inline],
+    multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4)] x 2,
+    outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4)],
+    dot: 3 x 2,
+}
