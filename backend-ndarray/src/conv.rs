@@ -10,7 +10,7 @@ use inocula_core::{Arg, Result, Shape};
 use crate::buf::{Buf, Ctx, operand};
 use crate::columns::{Columns, geometry};
 use crate::elem::Float;
-use crate::matmul::{gemm, Matrix, matrix_mut, parallel_gemm, work};
+use crate::matmul::{Matrix, gemm, matrix_mut, parallel_gemm, work};
 
 /// Sizes of a convolution, per channel group where not said otherwise.
 struct Sizes {

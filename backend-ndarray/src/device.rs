@@ -16,7 +16,10 @@ use crate::pool::Memory;
 use crate::simd::Isa;
 use crate::simd_tiles::Kernels;
 use crate::workers::Workers;
-use crate::{columns, conv, direct, elementwise, index, matmul, movement, pooling, reduce, softmax, step};
+use crate::{
+    columns, conv, direct, elementwise, index, matmul, movement, order, pooling, reduce, softmax,
+    step,
+};
 
 inocula_core::export_backend! {
     backend: Cpu,
@@ -77,7 +80,7 @@ impl Cpu {
         let Some(kernels) = Kernels::of(isa) else {
             bail!(NotFound, "ndarray: this machine has no {}", isa.name());
         };
-        let workers = Workers::new(threads)?;
+        let workers = Workers::new(threads, isa)?;
         Ok(Cpu {
             info: DeviceInfo {
                 backend: "ndarray".into(),
@@ -118,30 +121,41 @@ impl Backend for Cpu {
     }
 
     fn execute(&self, op: &Op, args: &mut [Arg<'_, Buf>], out: &[Aval]) -> Result<Outs<Buf>> {
-        let dtype = match args.first() {
-            Some(arg) => arg.get().dtype(),
-            None => out[0].dtype,
-        };
-        let ctx = &self.ctx;
-        if let Op::Fused(fused @ Fused::AdamStep { .. }) = op {
-            return match dtype {
-                DType::F32 => step::adam::<f32>(ctx, fused, args),
-                DType::F64 => step::adam::<f64>(ctx, fused, args),
-                DType::I64 => Err(floats_only(op)),
-            };
+        let shape = out[0].shape;
+        match order::memory_order(op, args, shape) {
+            None => dispatch(&self.ctx, op, args, shape, out[0].dtype),
+            Some(axes) => order::run(&axes, shape, args, |args, shape| {
+                dispatch(&self.ctx, op, args, shape, out[0].dtype)
+            }),
         }
-        if dtype == DType::F32
-            && let Some(made) = tiled(ctx, op, args, out[0].shape)
-        {
-            return Ok(smallvec![made?]);
-        }
-        let made = match dtype {
-            DType::F32 => float::<f32>(ctx, op, args, out[0].shape),
-            DType::F64 => float::<f64>(ctx, op, args, out[0].shape),
-            DType::I64 => integer(ctx, op, args, out[0].shape),
-        };
-        Ok(smallvec![made?])
     }
+}
+
+/// Hands an operation to its kernel; `made` is the element type of the result.
+fn dispatch(
+    ctx: &Ctx,
+    op: &Op,
+    args: &mut [Arg<'_, Buf>],
+    shape: Shape,
+    made: DType,
+) -> Result<Outs<Buf>> {
+    let dtype = args.first().map_or(made, |arg| arg.get().dtype());
+    if let Op::Fused(fused @ Fused::AdamStep { .. }) = op {
+        return match dtype {
+            DType::F32 => step::adam::<f32>(ctx, fused, args),
+            DType::F64 => step::adam::<f64>(ctx, fused, args),
+            DType::I64 => Err(floats_only(op)),
+        };
+    }
+    let made = match dtype {
+        DType::F32 => match tiled(ctx, op, args, shape) {
+            Some(made) => made,
+            None => float::<f32>(ctx, op, args, shape),
+        },
+        DType::F64 => float::<f64>(ctx, op, args, shape),
+        DType::I64 => integer(ctx, op, args, shape),
+    };
+    Ok(smallvec![made?])
 }
 
 impl Cpu {

@@ -232,9 +232,8 @@ impl Sweeps {
         for sweep in &self.sweeps {
             starts.clear();
             let Some(pixels) = &sweep.pixels else {
-                let position = |row: usize| {
-                    row / self.pixels * size + sweep.starts[row % self.pixels]
-                };
+                let position =
+                    |row: usize| row / self.pixels * size + sweep.starts[row % self.pixels];
                 starts.extend((begin..begin + rows).map(position));
                 let out = matrix_mut(out, [rows, self.outputs]);
                 sweep.run(ctx.kernels, self.dots, images, &starts, finish, out);
@@ -279,8 +278,7 @@ pub(crate) fn forward(
         for kx in 0..width {
             let at = [ky * conv.dilation[0], kx * conv.dilation[1]];
             let (w, tap) = (&w, ky * width + kx);
-            let weight =
-                move |c: usize, o: usize| w[(o * channels + c) * height * width + tap];
+            let weight = move |c: usize, o: usize| w[(o * channels + c) * height * width + tap];
             taps.push(Tap { distance: padded.position(at), weight });
         }
     }
@@ -380,18 +378,120 @@ pub(crate) fn input_grad(
     Ok(f32::into_buf(made))
 }
 
-/// Sizes of a derivative in the weight.
+/// A derivative in the weight as sums of outer products over all pixels of the result.
+///
+/// The channels of the gradient are rows of the sums and stretches of the window columns, or the
+/// other way round, whichever fills the registers better: a window of one channel is short.
 struct WeightGrad<'a> {
     conv: &'a Conv,
     padded: Padded,
-    /// `[O, C, KH, KW]`.
-    weight: [usize; 4],
+    /// Channels of the gradient.
+    outputs: usize,
     /// `[OH, OW]`.
     windows: [usize; 2],
     /// Where the stretches of a window begin.
     taps: Vec<usize>,
     /// Elements of a stretch.
     depth: usize,
+    /// Whether the window's elements are the rows.
+    turned: bool,
+}
+
+impl WeightGrad<'_> {
+    /// Elements of a window.
+    fn inner(&self) -> usize {
+        self.taps.len() * self.depth
+    }
+
+    /// Rows and columns of the sums.
+    fn size(&self) -> [usize; 2] {
+        if self.turned { [self.inner(), self.outputs] } else { [self.outputs, self.inner()] }
+    }
+
+    /// Whether the window's elements should be the rows, by the registers that are filled.
+    fn is_better_turned(&self, kernels: &Kernels) -> bool {
+        let whole = |n: usize| n.div_ceil(kernels.columns) * kernels.columns;
+        let straight = self.outputs * self.taps.len() * whole(self.depth);
+        self.inner() * whole(self.outputs) < straight
+    }
+
+    /// The sums' rows from `first` on, from some of the images.
+    fn add_images(
+        &self,
+        ctx: &Ctx,
+        [x, g]: [&Array<f32>; 2],
+        images: std::ops::Range<usize>,
+        first: usize,
+        sum: &mut [f32],
+    ) {
+        let slack = ctx.kernels.columns;
+        let [size, result] = [self.padded.size(), self.windows[0] * self.windows[1] * self.outputs];
+        let gradients = Padded::around(g.shape(), [0, 0], [0, 0]);
+        let mut scratch = ctx.store::<f32>(size + result + 2 * slack);
+        let (image, gradient) = scratch.data_mut().split_at_mut(size + slack);
+        image[size..].fill(0.0);
+        gradient[result..].fill(0.0);
+        sum.fill(0.0);
+        for n in images {
+            self.padded.fill(x, n, &mut image[..size]);
+            gradients.fill(g, n, &mut gradient[..result]);
+            self.add_image(ctx.kernels, image, gradient, first, sum);
+        }
+    }
+
+    fn add_image(
+        &self,
+        kernels: &Kernels,
+        image: &[f32],
+        gradient: &[f32],
+        first: usize,
+        sum: &mut [f32],
+    ) {
+        let line = self.padded.position([self.conv.stride[0], 0]);
+        let step = self.padded.position([0, self.conv.stride[1]]);
+        let of_image = [line, step];
+        let of_gradient = [self.windows[1] * self.outputs, self.outputs];
+        let columns = self.size()[1];
+        let rows = sum.len() / columns;
+        let sum = matrix_mut(sum, [rows, columns]);
+        let tile = |rows: &[usize], at: usize, out: ArrayViewMut2<'_, f32>| {
+            let (a, b, a_steps, b_steps) = if self.turned {
+                (image, &gradient[at..], of_image, of_gradient)
+            } else {
+                (gradient, &image[at..], of_gradient, of_image)
+            };
+            kernels.outer(Outer { runs: self.windows, a, rows, a_steps, b, b_steps, out });
+        };
+        if self.turned {
+            let element = |i: usize| self.taps[i / self.depth] + i % self.depth;
+            let rows: Vec<usize> = (first..first + rows).map(element).collect();
+            return tiles(kernels, sum, &rows, |left| left, tile);
+        }
+        let rows: Vec<usize> = (first..first + rows).collect();
+        let mut sum = sum;
+        for (i, &tap) in self.taps.iter().enumerate() {
+            let part = sum.slice_mut(s![.., i * self.depth..(i + 1) * self.depth]);
+            tiles(kernels, part, &rows, |left| tap + left, tile);
+        }
+    }
+}
+
+/// Calls `tile` for each tile of `sum` with the places of its rows and of its columns.
+fn tiles(
+    kernels: &Kernels,
+    mut sum: ArrayViewMut2<'_, f32>,
+    rows: &[usize],
+    column: impl Fn(usize) -> usize,
+    tile: impl Fn(&[usize], usize, ArrayViewMut2<'_, f32>),
+) {
+    let blocks = sum.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate();
+    for (block, mut sum) in blocks {
+        let at = column(block * kernels.columns);
+        let parts = sum.axis_chunks_iter_mut(Axis(0), kernels.outer_rows);
+        for (rows, out) in rows.chunks(kernels.outer_rows).zip(parts) {
+            tile(rows, at, out);
+        }
+    }
 }
 
 /// `(x, g)`: the derivative in the weight.
@@ -402,48 +502,45 @@ pub(crate) fn weight_grad(
     shape: Shape,
 ) -> Result<Buf> {
     let (x, g) = (operand::<f32>(args, 0)?, operand::<f32>(args, 1)?);
-    let weight @ [outputs, channels, height, width] = four(shape);
+    let [outputs, channels, height, width] = four(shape);
     let padded = Padded::around(x.shape(), conv.padding, conv.padding);
     let taps = (0..height * width).map(|tap| {
         padded.position([tap / width * conv.dilation[0], tap % width * conv.dilation[1]])
     });
     let (taps, depth) = joined(taps.collect(), channels);
     let windows = [g.shape()[2], g.shape()[3]];
-    let sizes = WeightGrad { conv, padded, weight, windows, taps, depth };
+    let mut job = WeightGrad { conv, padded, outputs, windows, taps, depth, turned: false };
+    job.turned = job.is_better_turned(ctx.kernels);
     let batch = x.shape()[0];
-    let g = channels_last::dense(ctx, g);
     let n = shape.numel();
     let shares = SHARES.min(batch).min((PARTIAL_LIMIT / n).max(1));
     let share = batch.div_ceil(shares);
     let shares = batch.div_ceil(share);
     // Few shares of a large weight: threads divide its rows too.
-    let rows = outputs.div_ceil(SHARES / shares).next_multiple_of(ctx.kernels.outer_rows);
-    let pieces = outputs.div_ceil(rows);
-    let inner = channels * height * width;
+    let [rows, columns] = job.size();
+    let piece = rows.div_ceil(SHARES / shares).next_multiple_of(ctx.kernels.outer_rows);
     let made = ctx.make(shape, |out| {
         let mut partial = ctx.store::<f32>(shares * n);
         let partial = &mut partial.data_mut()[..shares * n];
-        let work = work(batch * windows[0] * windows[1], outputs, inner);
-        let scratch = || ctx.store::<f32>(sizes.padded.size() + ctx.kernels.columns);
+        let work = work(batch * windows[0] * windows[1], rows, columns);
         let items = partial.chunks_mut(n).enumerate();
         let items = items.flat_map(|(i, sum)| {
-            sum.chunks_mut(rows * inner).enumerate().map(move |(piece, sum)| (i, piece, sum))
+            sum.chunks_mut(piece * columns).enumerate().map(move |(j, sum)| (i, j, sum))
         });
-        ctx.workers.each_with(work, Counted(items, shares * pieces), scratch, |scratch, item| {
-            let (i, piece, sum) = item;
+        let items = Counted(items, shares * rows.div_ceil(piece));
+        ctx.workers.each(work, items, |(i, j, sum)| {
             let images = i * share..batch.min((i + 1) * share);
-            sizes.add_images(ctx, x, &g, images, piece * rows, scratch.data_mut(), sum);
+            job.add_images(ctx, [x, g], images, j * piece, sum);
         });
         let (first, others) = partial.split_at_mut(n);
         for other in others.chunks_exact(n) {
             first.iter_mut().zip(other).for_each(|(sum, &v)| *sum += v);
         }
-        let each = height * width;
-        for (out, sum) in out.chunks_exact_mut(inner).zip(first.chunks_exact(inner)) {
-            for (tap, values) in sum.chunks_exact(channels).enumerate() {
-                for (c, &value) in values.iter().enumerate() {
-                    out[c * each + tap] = value;
-                }
+        let steps = if job.turned { [1, outputs] } else { [columns, 1] };
+        for (o, out) in out.chunks_exact_mut(channels * height * width).enumerate() {
+            for (tap, c) in (0..height * width).flat_map(|t| (0..channels).map(move |c| (t, c))) {
+                let i = tap * channels + c;
+                out[c * height * width + tap] = first[o * steps[0] + i * steps[1]];
             }
         }
     });
@@ -464,55 +561,5 @@ impl<I: Iterator> Iterator for Counted<I> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.1, Some(self.1))
-    }
-}
-
-impl WeightGrad<'_> {
-    /// Rows of the gradient from `first` on, `[rows, taps, depth]`, from some of the images.
-    #[allow(clippy::too_many_arguments)] // the operands, and what of them is wanted
-    fn add_images(
-        &self,
-        ctx: &Ctx,
-        x: &Array<f32>,
-        g: &[f32],
-        images: std::ops::Range<usize>,
-        first: usize,
-        scratch: &mut [f32],
-        sum: &mut [f32],
-    ) {
-        let kernels = ctx.kernels;
-        let outputs = self.weight[0];
-        let inner = self.taps.len() * self.depth;
-        let rows = sum.len() / inner;
-        let [height, width] = self.windows;
-        let size = self.padded.size();
-        let line = self.padded.position([self.conv.stride[0], 0]);
-        let step = self.padded.position([0, self.conv.stride[1]]);
-        sum.fill(0.0);
-        for image in images {
-            self.padded.fill(x, image, &mut scratch[..size]);
-            scratch[size..].fill(0.0);
-            let g = &g[image * height * width * outputs..];
-            let mut sum = matrix_mut(sum, [rows, inner]);
-            for (i, &tap) in self.taps.iter().enumerate() {
-                let (left, right) = (i * self.depth, (i + 1) * self.depth);
-                let mut sum = sum.slice_mut(s![.., left..right]);
-                let blocks = sum.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate();
-                for (block, mut sum) in blocks {
-                    let b = &scratch[tap + block * kernels.columns..];
-                    let tiles = sum.axis_chunks_iter_mut(Axis(0), kernels.outer_rows);
-                    for (tile, out) in tiles.enumerate() {
-                        kernels.outer(Outer {
-                            runs: [height, width],
-                            a: &g[first + tile * kernels.outer_rows..],
-                            a_steps: [width * outputs, outputs],
-                            b,
-                            b_steps: [line, step],
-                            out,
-                        });
-                    }
-                }
-            }
-        }
     }
 }

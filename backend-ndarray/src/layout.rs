@@ -5,6 +5,7 @@
 
 use inocula_core::Shape;
 use inocula_core::aval::MAX_RANK;
+use smallvec::SmallVec;
 
 /// Steps between neighbours along each axis, in elements.
 pub(crate) type Strides = [isize; MAX_RANK];
@@ -36,6 +37,18 @@ impl Layout {
             step *= extent as isize;
         }
         true
+    }
+
+    /// The axes in the order in which memory has them, if that is another than row-major and the
+    /// elements then lie side by side.
+    pub(crate) fn memory_order(&self) -> Option<SmallVec<[usize; MAX_RANK]>> {
+        let strides = &self.strides[..self.shape.rank()];
+        if self.is_dense() || strides.iter().any(|&s| s <= 0) {
+            return None;
+        }
+        let mut axes: SmallVec<[usize; MAX_RANK]> = (0..self.shape.rank()).collect();
+        axes.sort_by_key(|&axis| (std::cmp::Reverse(strides[axis]), axis));
+        self.permute(&axes, crate::order::permuted(self.shape, &axes)).is_dense().then_some(axes)
     }
 
     /// Stretched to `shape`, which the shape broadcasts to.
@@ -105,7 +118,7 @@ impl Layout {
 
     /// Extents and strides, innermost first, of the fewest axes that describe the same order.
     fn merged(&self) -> impl Iterator<Item = (usize, isize)> {
-        let mut axes: smallvec::SmallVec<[(usize, isize); MAX_RANK]> = smallvec::SmallVec::new();
+        let mut axes: SmallVec<[(usize, isize); MAX_RANK]> = SmallVec::new();
         for (axis, &extent) in self.shape.iter().enumerate().rev() {
             let step = self.strides[axis];
             match axes.last_mut() {

@@ -22,6 +22,7 @@ mod pool;
 mod workers;
 
 mod nest;
+mod order;
 
 mod elementwise;
 mod index;
@@ -33,9 +34,10 @@ mod columns;
 mod conv;
 mod direct;
 mod matmul;
-mod sgemm;
 mod padded;
 mod pooling;
+mod pooling_last;
+mod sgemm;
 
 mod softmax;
 mod step;

@@ -131,7 +131,7 @@ impl<const K: usize> Nest<K> {
                 body(chunk, array::from_fn(|k| moved(self.starts[k], steps[k] * begin)));
             });
         } else {
-            body(out, self.starts);
+            workers.each(0, [out].into_iter(), |out| body(out, self.starts));
         }
     }
 }

@@ -3,7 +3,9 @@
 use inocula_core::Shape;
 
 use crate::buf::Array;
+use crate::matmul::Matrix;
 use crate::nest::moved;
+use crate::sgemm::transpose;
 
 /// The form of a padded image.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +43,7 @@ impl Padded {
         let [image, channel, line, pixel] = [0, 1, 2, 3].map(|i| layout.strides[i]);
         let data = x.storage();
         let first = moved(layout.offset, n as isize * image);
-        let side_by_side =
-            (channel == 1 || self.channels == 1) && pixel == self.channels as isize;
+        let side_by_side = (channel == 1 || self.channels == 1) && pixel == self.channels as isize;
         let row = self.outside[1] * self.channels;
         let [left, width] = [self.before[1], self.inside[1]].map(|n| n * self.channels);
         for (y, out) in out.chunks_exact_mut(row).enumerate() {
@@ -56,6 +57,12 @@ impl Padded {
             let from = moved(first, y as isize * line);
             if side_by_side {
                 out.copy_from_slice(&data[from..][..width]);
+                continue;
+            }
+            if pixel == 1 && channel >= 0 {
+                let size = [self.channels, self.inside[1]];
+                let planes = Matrix::new(&data[from..], size, [channel as usize, 1]);
+                transpose(planes, self.channels, out);
                 continue;
             }
             for c in 0..self.channels {

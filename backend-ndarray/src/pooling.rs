@@ -7,44 +7,45 @@ use inocula_core::{Arg, Result, Shape};
 
 use crate::buf::{Buf, Ctx, operand};
 use crate::elem::{Elem, Float};
+use crate::pooling_last;
 
 /// Time to search one window, in cheap elementwise operations.
-const PER_WINDOW: usize = 8;
+pub(crate) const PER_WINDOW: usize = 8;
 
 /// The part of a window within the image along one axis: first coordinate and number of taps.
 #[derive(Debug, Clone, Copy)]
-struct Reach {
-    first: usize,
-    taps: usize,
+pub(crate) struct Reach {
+    pub(crate) first: usize,
+    pub(crate) taps: usize,
 }
 
 /// Windows over one plane.
-struct Planes {
+pub(crate) struct Planes {
     /// `[H, W]`.
-    input: [usize; 2],
+    pub(crate) input: [usize; 2],
     /// The windows of each axis.
     reach: [Vec<Reach>; 2],
-    dilation: [usize; 2],
+    pub(crate) dilation: [usize; 2],
 }
 
 impl Planes {
-    fn new(window: &Window, x: Shape, out: Shape) -> Self {
+    pub(crate) fn new(window: &Window, x: Shape, out: Shape) -> Self {
         let axis = |axis: usize| {
             (0..out[2 + axis]).map(|at| reach(window, axis, at, x[2 + axis])).collect()
         };
         Planes { input: [x[2], x[3]], reach: [axis(0), axis(1)], dilation: window.dilation }
     }
 
-    fn input_size(&self) -> usize {
+    pub(crate) fn input_size(&self) -> usize {
         self.input[0] * self.input[1]
     }
 
-    fn output_size(&self) -> usize {
+    pub(crate) fn output_size(&self) -> usize {
         self.reach[0].len() * self.reach[1].len()
     }
 
     /// Calls `body` for every window, in order, with what it reaches down and right.
-    fn each(&self, mut body: impl FnMut(Reach, Reach)) {
+    pub(crate) fn each(&self, mut body: impl FnMut(Reach, Reach)) {
         for &down in &self.reach[0] {
             for &right in &self.reach[1] {
                 body(down, right);
@@ -141,6 +142,9 @@ pub(crate) fn max_pool<T: Float>(
     shape: Shape,
 ) -> Result<Buf> {
     let x = operand::<T>(args, 0)?;
+    if pooling_last::applies(x) {
+        return pooling_last::max_pool::<T>(ctx, window, args, shape);
+    }
     let planes = Planes::new(window, x.shape(), shape);
     let x = ctx.dense(x);
     let pooled = ctx.make(shape, |out| {
@@ -186,6 +190,9 @@ pub(crate) fn max_pool_grad<T: Float>(
     args: &[Arg<'_, Buf>],
 ) -> Result<Buf> {
     let (x, g) = (operand::<T>(args, 0)?, operand::<T>(args, 1)?);
+    if pooling_last::applies(x) {
+        return pooling_last::max_pool_grad::<T>(ctx, window, args);
+    }
     let shape = x.shape();
     let planes = Planes::new(window, shape, g.shape());
     let (x, g) = (ctx.dense(x), ctx.dense(g));

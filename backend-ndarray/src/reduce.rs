@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::buf::{Array, Ctx};
 use crate::elem::Elem;
+use crate::order::{inverse, permuted};
 
 /// Elements of a block of a sum.
 const BLOCK: usize = 1 << 15;
@@ -26,6 +27,13 @@ const STRETCH: usize = 16 * LANES;
 
 /// Sum over `axes`, which stay in `shape` with extent 1.
 pub(crate) fn sum<T: Elem>(ctx: &Ctx, x: &Array<T>, axes: &[usize], shape: Shape) -> Array<T> {
+    if let Some(order) = x.layout().memory_order() {
+        let back = inverse(&order);
+        let turned = x.view(x.layout().permute(&order, permuted(x.shape(), &order)));
+        let axes: SmallVec<[usize; MAX_RANK]> = axes.iter().map(|&axis| back[axis]).collect();
+        let made = sum(ctx, &turned, &axes, permuted(shape, &order));
+        return made.view(made.layout().permute(&back, shape));
+    }
     ctx.make(shape, |out| {
         let plan = Plan::new(x.shape(), axes);
         let x = ctx.dense(x);

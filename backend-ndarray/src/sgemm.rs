@@ -14,7 +14,7 @@ use crate::matmul::Matrix;
 use crate::simd_tiles::{Dot, DotShape, Kernels, Multiply, Outer, Start};
 
 /// Inner size of a panel: with the widest tile, a panel fills a quarter of a usual L2 cache.
-const DEEP: usize = 2048;
+const DEEP: usize = 512;
 
 /// Rows up to which inner products are taken instead of packing `b`.
 const FEW_ROWS: usize = 8;
@@ -175,6 +175,7 @@ fn outer_products(
     if !accumulate {
         c.fill(0.0);
     }
+    let rows: Vec<usize> = (0..a.columns).collect();
     PANEL.with_borrow_mut(|panel| {
         for first in (0..a.rows).step_by(DEEP) {
             let last = a.rows.min(first + DEEP);
@@ -183,10 +184,11 @@ fn outer_products(
                 let left = j * kernels.columns;
                 pack(b.some_columns(left..left + c.ncols()), kernels.columns, panel);
                 let tiles = c.axis_chunks_iter_mut(Axis(0), kernels.outer_rows);
-                for (i, out) in tiles.enumerate() {
+                for (rows, out) in rows.chunks(kernels.outer_rows).zip(tiles) {
                     kernels.outer(Outer {
                         runs: [1, a.rows],
-                        a: &a.data[i * kernels.outer_rows..],
+                        a: a.data,
+                        rows,
                         a_steps: [0, a.steps[0]],
                         b: panel,
                         b_steps: [0, kernels.columns],

@@ -7,7 +7,11 @@
 //! begin at several places of the image, one for each row of the window (the indirect convolution of
 //! Dukhan 2019, arXiv:1907.02129, with constant distances thanks to a padded image).
 //!
+//! Loops have constant bounds and are unrolled, so a tile lives in registers.
+//!
 //! Sums run over the inner size in order, so an element has the same bits in whichever tile it is.
+
+#![allow(clippy::needless_range_loop, reason = "loops of constant length over several arrays")]
 
 use ndarray::ArrayViewMut2;
 
@@ -49,11 +53,13 @@ pub(crate) struct Multiply<'a> {
     pub(crate) out: ArrayViewMut2<'a, f32>,
 }
 
-/// `out[r][c] += sum over i < runs[0], j < runs[1] of a[i a_steps[0] + j a_steps[1] + r] *
+/// `out[r][c] += sum over i < runs[0], j < runs[1] of a[rows[r] + i a_steps[0] + j a_steps[1]] *
 /// b[i b_steps[0] + j b_steps[1] + c]`.
 pub(crate) struct Outer<'a> {
     pub(crate) runs: [usize; 2],
     pub(crate) a: &'a [f32],
+    /// Where the elements for each row of the result begin.
+    pub(crate) rows: &'a [usize],
     pub(crate) a_steps: [usize; 2],
     /// Readable for a whole tile of columns behind each position.
     pub(crate) b: &'a [f32],
@@ -87,9 +93,12 @@ pub(crate) enum DotShape {
 /// The largest tile of [`Dot`].
 const MAX_DOT: usize = 24;
 
+type MultiplyTile = unsafe fn(&mut Multiply<'_>);
+type OuterTile = unsafe fn(&mut Outer<'_>);
+type DotTile = unsafe fn(&Dot<'_>, &mut [f32; MAX_DOT]);
+
 /// The tiles of one instruction set.
 pub(crate) struct Kernels {
-    pub(crate) isa: Isa,
     /// Rows of the tallest tile of [`Multiply`].
     pub(crate) rows: usize,
     /// Columns of a tile of [`Multiply`] and of [`Outer`].
@@ -98,9 +107,10 @@ pub(crate) struct Kernels {
     pub(crate) outer_rows: usize,
     dot_block: [usize; 2],
     /// Tiles by ascending height.
-    multiply: &'static [(usize, unsafe fn(&mut Multiply<'_>))],
-    outer: &'static [(usize, unsafe fn(&mut Outer<'_>))],
-    dot: [unsafe fn(&Dot<'_>, &mut [f32; MAX_DOT]); 3],
+    multiply: &'static [(usize, MultiplyTile)],
+    outer: &'static [(usize, OuterTile)],
+    /// By [`DotShape`].
+    dot: [DotTile; 3],
 }
 
 impl Kernels {
@@ -181,17 +191,18 @@ impl Kernels {
     pub(crate) fn outer(&self, mut job: Outer<'_>) {
         let [i, j] = job.runs;
         let (rows, columns) = job.out.dim();
-        assert!(rows > 0 && rows <= self.outer_rows);
+        assert!(rows > 0 && rows <= self.outer_rows && job.rows.len() == rows);
         if i == 0 || j == 0 {
             return;
         }
         let last = |steps: [usize; 2]| (i - 1) * steps[0] + (j - 1) * steps[1];
-        assert!(last(job.a_steps) + rows <= job.a.len());
+        let reach = last(job.a_steps);
+        assert!(job.rows.iter().all(|&at| at + reach < job.a.len()));
         assert!(last(job.b_steps) + self.columns <= job.b.len());
         if columns != self.columns {
-            let Outer { runs, a, a_steps, b, b_steps, out } = job;
+            let Outer { runs, a, rows: places, a_steps, b, b_steps, out } = job;
             let body = |out: ArrayViewMut2<'_, f32>| {
-                self.outer(Outer { runs, a, a_steps, b, b_steps, out });
+                self.outer(Outer { runs, a, rows: places, a_steps, b, b_steps, out });
             };
             return self.widened(out, body, rows);
         }
@@ -210,7 +221,12 @@ impl Kernels {
     }
 
     /// A tile of inner products. Hands each sum over with its row and column.
-    pub(crate) fn dot(&self, shape: DotShape, job: &Dot<'_>, mut take: impl FnMut(usize, usize, f32)) {
+    pub(crate) fn dot(
+        &self,
+        shape: DotShape,
+        job: &Dot<'_>,
+        mut take: impl FnMut(usize, usize, f32),
+    ) {
         let [rows, columns] = self.dot_size(shape);
         assert!(!job.rows.is_empty() && job.rows.len() <= rows);
         assert!(!job.columns.is_empty() && job.columns.len() <= columns);
@@ -247,20 +263,27 @@ unsafe fn multiply<L: Lanes, const M: usize, const V: usize>(job: &mut Multiply<
         let rows: [*const f32; M] =
             std::array::from_fn(|r| job.a.as_ptr().add(job.rows[r.min(last)]));
         let (first, step) = (job.out.as_mut_ptr(), job.out.strides()[0]);
-        let out: [*mut f32; M] =
-            std::array::from_fn(|r| first.offset(step * r.min(last) as isize));
-        let mut sums = match job.start {
-            Start::Zero => [[L::splat(0.0); V]; M],
-            Start::Bias(bias) => {
-                let bias = std::array::from_fn(|v| L::load(bias.as_ptr().add(v * L::COUNT)));
-                [bias; M]
+        let out: [*mut f32; M] = std::array::from_fn(|r| first.offset(step * r.min(last) as isize));
+        // Loops instead of closures throughout: a closure is a function of its own, compiled without
+        // the instruction set unless it happens to be inlined.
+        let mut sums = [[L::splat(0.0); V]; M];
+        for r in 0..M {
+            for v in 0..V {
+                match job.start {
+                    Start::Zero => {}
+                    Start::Bias(bias) => sums[r][v] = L::load(bias.as_ptr().add(v * L::COUNT)),
+                    Start::Result => sums[r][v] = L::load(out[r].add(v * L::COUNT)),
+                }
             }
-            Start::Result => out.map(|out| std::array::from_fn(|v| L::load(out.add(v * L::COUNT)))),
-        };
+        }
         let mut panel = job.panel.as_ptr();
+        let zero = L::splat(0.0);
         for &tap in job.taps {
             for k in tap..tap + job.depth {
-                let b: [L::Vector; V] = std::array::from_fn(|v| L::load(panel.add(v * L::COUNT)));
+                let mut b = [zero; V];
+                for v in 0..V {
+                    b[v] = L::load(panel.add(v * L::COUNT));
+                }
                 for r in 0..M {
                     let a = L::splat(*rows[r].add(k));
                     for v in 0..V {
@@ -288,16 +311,23 @@ unsafe fn outer<L: Lanes, const M: usize, const V: usize>(job: &mut Outer<'_>) {
     unsafe {
         let last = job.out.nrows() - 1;
         let (first, step) = (job.out.as_mut_ptr(), job.out.strides()[0]);
-        let out: [*mut f32; M] =
-            std::array::from_fn(|r| first.offset(step * r.min(last) as isize));
-        let place: [usize; M] = std::array::from_fn(|r| r.min(last));
-        let mut sums: [[L::Vector; V]; M] =
-            out.map(|out| std::array::from_fn(|v| L::load(out.add(v * L::COUNT))));
+        let out: [*mut f32; M] = std::array::from_fn(|r| first.offset(step * r.min(last) as isize));
+        let place: [usize; M] = std::array::from_fn(|r| job.rows[r.min(last)]);
+        let zero = L::splat(0.0);
+        let mut sums = [[zero; V]; M];
+        for r in 0..M {
+            for v in 0..V {
+                sums[r][v] = L::load(out[r].add(v * L::COUNT));
+            }
+        }
         for i in 0..job.runs[0] {
             let mut a = job.a.as_ptr().add(i * job.a_steps[0]);
             let mut b = job.b.as_ptr().add(i * job.b_steps[0]);
             for _ in 0..job.runs[1] {
-                let values: [L::Vector; V] = std::array::from_fn(|v| L::load(b.add(v * L::COUNT)));
+                let mut values = [zero; V];
+                for v in 0..V {
+                    values[v] = L::load(b.add(v * L::COUNT));
+                }
                 for r in 0..M {
                     let a = L::splat(*a.add(place[r]));
                     for v in 0..V {
@@ -328,13 +358,17 @@ unsafe fn dot<L: Lanes, const M: usize, const N: usize>(job: &Dot<'_>, out: &mut
             std::array::from_fn(|r| job.a.as_ptr().add(job.rows[r.min(row)]));
         let columns: [*const f32; N] =
             std::array::from_fn(|c| job.b.as_ptr().add(job.columns[c.min(column)]));
-        let mut sums = [[L::splat(0.0); N]; M];
+        let zero = L::splat(0.0);
+        let mut sums = [[zero; N]; M];
         let whole = job.depth / L::COUNT * L::COUNT;
         let rest = job.depth - whole;
         for &(in_a, in_b) in job.taps {
             let mut k = 0;
             while k < whole {
-                let a: [L::Vector; M] = std::array::from_fn(|r| L::load(rows[r].add(in_a + k)));
+                let mut a = [zero; M];
+                for r in 0..M {
+                    a[r] = L::load(rows[r].add(in_a + k));
+                }
                 for c in 0..N {
                     let b = L::load(columns[c].add(in_b + k));
                     for r in 0..M {
@@ -344,8 +378,10 @@ unsafe fn dot<L: Lanes, const M: usize, const N: usize>(job: &Dot<'_>, out: &mut
                 k += L::COUNT;
             }
             if rest > 0 {
-                let a: [L::Vector; M] =
-                    std::array::from_fn(|r| L::load_first(rows[r].add(in_a + k), rest));
+                let mut a = [zero; M];
+                for r in 0..M {
+                    a[r] = L::load_first(rows[r].add(in_a + k), rest);
+                }
                 for c in 0..N {
                     let b = L::load_first(columns[c].add(in_b + k), rest);
                     for r in 0..M {
@@ -365,7 +401,7 @@ unsafe fn dot<L: Lanes, const M: usize, const N: usize>(job: &Dot<'_>, out: &mut
 /// Compiles the tiles for an instruction set.
 macro_rules! kernels {
     (
-        $name:ident, $isa:expr, $lanes:ty, #[$attribute:meta],
+        $name:ident, $lanes:ty, #[$attribute:meta],
         multiply: [$(($m_name:ident, $m:literal)),+] x $v:literal,
         outer: [$(($o_name:ident, $o:literal)),+],
         dot: $dm:literal x $dn:literal,
@@ -376,7 +412,6 @@ macro_rules! kernels {
             use super::*;
 
             pub(super) static KERNELS: Kernels = Kernels {
-                isa: $isa,
                 rows: { let all = [$($m),+]; all[all.len() - 1] },
                 columns: $v * <$lanes>::COUNT,
                 outer_rows: { let all = [$($o),+]; all[all.len() - 1] },
@@ -418,7 +453,7 @@ macro_rules! kernels {
 
 #[cfg(target_arch = "x86_64")]
 kernels! {
-    avx512, Isa::Avx512, crate::simd::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
+    avx512, crate::simd::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_8, 8), (rows_12, 12)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_8, 8)],
     dot: 4 x 6,
@@ -426,7 +461,7 @@ kernels! {
 
 #[cfg(target_arch = "x86_64")]
 kernels! {
-    avx2, Isa::Avx2, crate::simd::x86::Avx2, #[target_feature(enable = "avx2,fma")],
+    avx2, crate::simd::x86::Avx2, #[target_feature(enable = "avx2,fma")],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_6, 6)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_6, 6)],
     dot: 3 x 4,
@@ -434,14 +469,14 @@ kernels! {
 
 #[cfg(target_arch = "aarch64")]
 kernels! {
-    neon, Isa::Neon, crate::simd::arm::Neon, #[inline],
+    neon, crate::simd::arm::Neon, #[inline],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_6, 6)] x 4,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_6, 6)],
     dot: 4 x 6,
 }
 
 kernels! {
-    portable, Isa::Portable, Portable, #[inline],
+    portable, Portable, #[inline],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4)],
     dot: 3 x 2,

@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use inocula_core::{Result, bail};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::simd::Isa;
+
 /// Work, in elements touched by a cheap operation, below which no worker is woken.
 const WORTH_WAKING: usize = 1 << 15;
 
@@ -19,21 +21,22 @@ pub(crate) const GRAIN: usize = 1 << 14;
 /// The caller and its workers.
 pub(crate) struct Workers {
     threads: usize,
+    isa: Isa,
     workers: Option<ThreadPool>,
 }
 
 impl Workers {
-    /// `threads` threads, the caller's among them.
-    pub(crate) fn new(threads: usize) -> Result<Self> {
+    /// `threads` threads, the caller's among them, that use the registers of an instruction set.
+    pub(crate) fn new(threads: usize, isa: Isa) -> Result<Self> {
         if threads <= 1 {
-            return Ok(Workers { threads: 1, workers: None });
+            return Ok(Workers { threads: 1, isa, workers: None });
         }
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads - 1)
             .thread_name(|i| format!("inocula-ndarray-{}", i + 1))
             .build();
         match pool {
-            Ok(pool) => Ok(Workers { threads, workers: Some(pool) }),
+            Ok(pool) => Ok(Workers { threads, isa, workers: Some(pool) }),
             Err(err) => {
                 bail!(Backend, "ndarray: cannot start {threads} threads: {err}; ask for fewer")
             }
@@ -77,7 +80,8 @@ impl Workers {
                     let mut scratch = scratch();
                     let mut batched = Vec::with_capacity(batch);
                     while refill(&queue, &mut batched, batch) {
-                        batched.drain(..).for_each(|item| task(&mut scratch, item));
+                        let items = batched.drain(..);
+                        self.isa.run(|| items.for_each(|item| task(&mut scratch, item)));
                     }
                 };
                 let workers = (self.threads - 1).min(most - 1);
@@ -90,9 +94,7 @@ impl Workers {
             }
             _ => {
                 let mut scratch = scratch();
-                for item in items {
-                    task(&mut scratch, item);
-                }
+                self.isa.run(|| items.for_each(|item| task(&mut scratch, item)));
             }
         }
     }
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn every_item_is_done_once_whoever_does_it() {
         for threads in 1..4 {
-            let workers = Workers::new(threads).unwrap();
+            let workers = Workers::new(threads, Isa::Portable).unwrap();
             for work in [0, usize::MAX] {
                 let mut done = vec![0; 1000];
                 let scratches = AtomicUsize::new(0);
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn callers_from_several_threads_share_the_helpers() {
-        let workers = Workers::new(3).unwrap();
+        let workers = Workers::new(3, Isa::Portable).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

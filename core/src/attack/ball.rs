@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Draws;
 use crate::metrics::Norm;
+use crate::op::Fused;
 use crate::{Result, Tensor, bail};
 
 /// Radius in `norm` of a ball that contains the whole box `[lo, hi]^features`, around any of its
@@ -82,7 +83,11 @@ impl Threat {
     #[must_use]
     pub fn project(&self, x: &Tensor, x0: &Tensor, [lo, hi]: [f64; 2]) -> Tensor {
         match self.norm {
-            Norm::Linf => x.maximum(&(x0 - self.eps)).minimum(&(x0 + self.eps)).clamp(lo, hi),
+            Norm::Linf => {
+                // A step of length 0, for the projection at its end.
+                let op = Fused::PgdStep { step: 0.0, eps: self.eps, lo, hi };
+                Tensor::fused(op, [x.clone(), x.clone(), x0.clone()])
+            }
             Norm::L2 => {
                 let delta = x - x0;
                 let length = length2(&delta);

@@ -6,6 +6,7 @@ use super::step::direction;
 use super::{Access, Attack, AttackSpec, Draws, Goal, L1Step, Norm, Threat};
 use crate::grad::grad;
 use crate::model::Classifier;
+use crate::op::Fused;
 use crate::{Result, Tensor, bail};
 
 /// `x + eps d`, with `d` along the gradient: `sign(g)` in Linf, `g / |g|_2` in L2, `g / |g|_1` in L1 (of
@@ -82,6 +83,11 @@ impl Attack for Fgsm {
             x.clone()
         };
         let (_, g) = gradient(model, &start, goal)?;
+        if self.norm == Norm::Linf {
+            let [lo, hi] = bounds;
+            let op = Fused::PgdStep { step: self.eps, eps: self.eps, lo, hi };
+            return Ok(Tensor::fused(op, [start, g, x.clone()]));
+        }
         let moved = &start + &(direction(self.norm, L1Step::Dense, &g, &start, bounds) * self.eps);
         Ok(self.threat().project(&moved, x, bounds))
     }

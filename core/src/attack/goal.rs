@@ -78,20 +78,21 @@ impl Goal {
         }
     }
 
-    fn sign(&self) -> f64 {
-        if self.is_targeted() { -1.0 } else { 1.0 }
+    /// What falls on the way to a target, as something to ascend.
+    fn ascended(&self, loss: Tensor) -> Tensor {
+        if self.is_targeted() { -loss } else { loss }
     }
 
     /// The cross-entropy to ascend, `[N]`: of the label, or minus that of the target.
     #[must_use]
     pub fn objective(&self, logits: &Tensor) -> Tensor {
-        cross_entropy(logits, self.classes()) * self.sign()
+        self.ascended(cross_entropy(logits, self.classes()))
     }
 
     /// The margin to ascend, `[N]`: positive where the goal is reached (ties aside).
     #[must_use]
     pub fn margin(&self, logits: &Tensor) -> Tensor {
-        margin(logits, self.classes()) * self.sign()
+        self.ascended(margin(logits, self.classes()))
     }
 
     /// 1 where the logits reach the goal, else 0: `[N]`, i64.

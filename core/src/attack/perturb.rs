@@ -104,17 +104,10 @@ pub fn craft(
     if found.check()?.aval() != x.aval() {
         bail!(Shape, "attack: returned {} for inputs {}", found.aval(), x.aval());
     }
-    // NaN is the one value that differs from itself.
-    let finite = per_sample_all(&found.eq(&found));
-    let kept = found.where_(&finite.per_sample(x), x);
+    // A sum with NaN in it is NaN, the one value that differs from itself.
+    let sum = found.sum_per_sample();
+    let kept = found.where_(&sum.eq(&sum).per_sample(x), x);
     Ok(attack.threat().project(&kept, x, model.bounds()))
-}
-
-/// 1 where all values of a sample are 1: `[N]`.
-fn per_sample_all(flags: &Tensor) -> Tensor {
-    let count: usize = flags.shape().iter().skip(1).product();
-    let sum = flags.sum_per_sample();
-    sum.eq(&sum.scalar(count as f64))
 }
 
 /// Checks the request; the input values, which were looked at for it.
