@@ -130,9 +130,46 @@ fn at_iterates(config: &AttackConfig, a: &Device, b: &Device) -> Outcome {
         let off = deviation(&logits_a, &logits_b);
         ensure(off <= F32, || format!("question {step}: logits differ by {off:e}"))?;
         let off = relative(&grad_a, &grad_b);
-        ensure(off <= F32, || format!("question {step}: gradients differ by {off:e}"))?;
+        ensure(off <= F32 || all_at_kinks(point, &grad_a, &grad_b)?, || {
+            format!("question {step}: gradients differ by {off:e}, and not at a kink")
+        })?;
     }
     Ok(())
+}
+
+/// Points around one where two devices disagree, and how far off they are: enough rounding errors
+/// of a network of a few layers to cross a kink that is within one.
+const NEIGHBOURS: usize = 64;
+const APART: f64 = 4e-6;
+
+/// Whether every sample whose gradients differ lies within rounding of a kink of the network (a ReLU
+/// at 0, two equal values under a pool), where the gradient has several values: each device must
+/// give one that f64 gives within [`APART`] of the point.
+fn all_at_kinks(point: &[f32], a: &[f64], b: &[f64]) -> Result<bool> {
+    let (network, x, y) = subject(&REFERENCE)?;
+    let values = network.params().values().iter().map(|p| p.cast(DType::F64)).collect();
+    let params = network.params().with_values(values)?;
+    let exact = Network::new(network.spec().clone(), params, &REFERENCE)?;
+    let each = point.len() / SAMPLES;
+    let scale = b.iter().fold(f64::MIN_POSITIVE, |m, v| m.max(v.abs()));
+    let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= F32 * scale);
+    let mut open: Vec<[bool; 2]> =
+        a.chunks(each).zip(b.chunks(each)).map(|(a, b)| [!same(a, b); 2]).collect();
+    let mut rng = Rng::new(17);
+    for neighbour in 0..NEIGHBOURS {
+        let apart = if neighbour == 0 { 0.0 } else { APART };
+        let near: Vec<f64> =
+            point.iter().map(|&v| f64::from(v) + rng.uniform(-apart, apart)).collect();
+        let near = Tensor::from_slice(&REFERENCE, &near, &x.shape())?;
+        let (_, truth) = answer(&exact, &near, &y)?;
+        for (i, open) in open.iter_mut().enumerate() {
+            let row = i * each..(i + 1) * each;
+            for (open, found) in open.iter_mut().zip([a, b]) {
+                *open &= !same(&found[row.clone()], &truth[row.clone()]);
+            }
+        }
+    }
+    Ok(open.iter().flatten().all(|open| !open))
 }
 
 /// The largest difference relative to the largest magnitude.
