@@ -15,7 +15,7 @@ use crate::channels_last;
 use crate::elem::Elem;
 use crate::matmul::{matrix_mut, work};
 use crate::padded::Padded;
-use crate::simd_tiles::{Dot, DotShape, Kernels, MAX_ROWS, Multiply, Outer, Start};
+use crate::simd_tiles::{Dot, DotShape, Finish, Kernels, MAX_ROWS, Multiply, Outer};
 
 /// Rows that an item of work has at least, where images are small.
 const ENOUGH_ROWS: usize = 96;
@@ -116,10 +116,7 @@ impl Sweep {
         let panels = out.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate();
         for (block, mut out) in panels {
             let panel = &self.weights[block * size..][..size];
-            let start = match finish.bias {
-                Some(bias) => Start::Bias(&bias[block * kernels.columns..]),
-                None => Start::Zero,
-            };
+            let bias = finish.bias.map(|bias| &bias[block * kernels.columns..]);
             let tiles = out.axis_chunks_iter_mut(Axis(0), kernels.rows);
             for (rows, out) in starts.chunks(kernels.rows).zip(tiles) {
                 kernels.multiply(Multiply {
@@ -128,8 +125,8 @@ impl Sweep {
                     taps: &self.taps,
                     depth: self.depth,
                     panel,
-                    start,
-                    relu: finish.relu,
+                    accumulate: false,
+                    finish: Finish { bias, ..finish },
                     out,
                 });
             }
@@ -164,13 +161,6 @@ impl Sweep {
             }
         }
     }
-}
-
-/// What is done to a result once it has been summed up.
-#[derive(Clone, Copy)]
-struct Finish<'a> {
-    bias: Option<&'a [f32]>,
-    relu: bool,
 }
 
 /// Equal runs of stretches that touch, as fewer and deeper ones.
@@ -373,7 +363,7 @@ pub(crate) fn input_grad(
     }
     let pixels = shape[2] * shape[3];
     let sweeps = Sweeps { padded, sweeps, pixels, outputs: channels, dots };
-    let finish = Finish { bias: None, relu: false };
+    let finish = Finish::default();
     let made = channels_last::make(ctx, shape, |out| sweeps.run(ctx, g, finish, out));
     Ok(f32::into_buf(made))
 }

@@ -11,9 +11,10 @@ use ndarray::{ArrayViewMut2, Axis, s};
 
 use crate::buf::Ctx;
 use crate::matmul::Matrix;
-use crate::simd_tiles::{Dot, DotShape, Kernels, Multiply, Outer, Start};
+use crate::simd_tiles::{Dot, DotShape, Finish, Kernels, Multiply, Outer};
 
-/// Inner size of a panel: with the widest tile, a panel fills a quarter of a usual L2 cache.
+/// Inner size of a panel, by measurement: with the widest tile a panel is 64 KiB, which stays in a
+/// second-level cache beside the rows that pass it.
 const DEEP: usize = 512;
 
 /// Rows up to which inner products are taken instead of packing `b`.
@@ -64,7 +65,7 @@ fn panels(
         for first in (0..a.columns).step_by(DEEP) {
             let depth = DEEP.min(a.columns - first);
             let b = b.some_rows(first..first + depth);
-            let start = if first > 0 || accumulate { Start::Result } else { Start::Zero };
+            let accumulate = accumulate || first > 0;
             for (j, mut c) in c.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate() {
                 let left = j * kernels.columns;
                 pack(b.some_columns(left..left + c.ncols()), kernels.columns, panel);
@@ -78,8 +79,8 @@ fn panels(
                         taps,
                         depth,
                         panel,
-                        start,
-                        relu: false,
+                        accumulate,
+                        finish: Finish::default(),
                         out,
                     });
                 }

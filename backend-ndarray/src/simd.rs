@@ -103,6 +103,7 @@ pub(crate) trait Lanes {
     unsafe fn store(to: *mut f32, value: Self::Vector);
     /// `a * b + c`, rounded once where there is such an instruction.
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The positive part; NaN where it was NaN.
     unsafe fn relu(value: Self::Vector) -> Self::Vector;
     unsafe fn sum(value: Self::Vector) -> f32;
@@ -144,6 +145,10 @@ pub(crate) mod x86 {
             unsafe { _mm512_fmadd_ps(a, b, c) }
         }
         #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
         unsafe fn relu(value: __m512) -> __m512 {
             // The second operand is the result where one is NaN.
             unsafe { _mm512_max_ps(_mm512_setzero_ps(), value) }
@@ -183,6 +188,10 @@ pub(crate) mod x86 {
         #[inline(always)]
         unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
             unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_add_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn relu(value: __m256) -> __m256 {
@@ -241,6 +250,10 @@ pub(crate) mod arm {
             unsafe { vfmaq_f32(c, a, b) }
         }
         #[inline(always)]
+        unsafe fn add(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+            unsafe { vaddq_f32(a, b) }
+        }
+        #[inline(always)]
         unsafe fn relu(value: float32x4_t) -> float32x4_t {
             unsafe { vmaxq_f32(value, vdupq_n_f32(0.0)) }
         }
@@ -280,6 +293,10 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn multiply_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    unsafe fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] + b[i])
     }
     #[inline(always)]
     unsafe fn relu(value: [f32; 4]) -> [f32; 4] {

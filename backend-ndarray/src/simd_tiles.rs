@@ -24,18 +24,17 @@ pub(crate) const MAX_ROWS: usize = 12;
 /// The widest tile.
 pub(crate) const MAX_COLUMNS: usize = 32;
 
-/// What a tile of [`Multiply`] begins with.
-#[derive(Clone, Copy)]
-pub(crate) enum Start<'a> {
-    /// Zeros.
-    Zero,
-    /// A value for each column.
-    Bias(&'a [f32]),
-    /// What is in the result already.
-    Result,
+/// What is done to the sums of a tile of [`Multiply`] before they are stored.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Finish<'a> {
+    /// A value for each column to add.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Whether the positive part is taken.
+    pub(crate) relu: bool,
 }
 
-/// `out[r][c] = start + sum over taps t and depth k of a[rows[r] + t + k] * panel[t, k][c]`.
+/// `out[r][c] = finish(sum over taps t and depth k of a[rows[r] + t + k] * panel[t, k][c])`, or what
+/// `out` held added to the sum.
 pub(crate) struct Multiply<'a> {
     pub(crate) a: &'a [f32],
     /// Where each row begins, at most [`Kernels::rows`] of them and at least one.
@@ -46,9 +45,9 @@ pub(crate) struct Multiply<'a> {
     pub(crate) depth: usize,
     /// `[taps, depth, Kernels::columns]`.
     pub(crate) panel: &'a [f32],
-    pub(crate) start: Start<'a>,
-    /// Whether the positive part of the sum is taken.
-    pub(crate) relu: bool,
+    /// Whether the sums begin with what is in the result already.
+    pub(crate) accumulate: bool,
+    pub(crate) finish: Finish<'a>,
     /// As many rows as `rows` has, and at most [`Kernels::columns`] columns, those side by side.
     pub(crate) out: ArrayViewMut2<'a, f32>,
 }
@@ -143,9 +142,7 @@ impl Kernels {
             return self.multiply_narrow(job);
         }
         assert!(job.out.strides()[1] == 1);
-        if let Start::Bias(bias) = job.start {
-            assert!(bias.len() >= columns);
-        }
+        assert!(job.finish.bias.is_none_or(|bias| bias.len() >= columns));
         // SAFETY: the machine has the instruction set, and all positions were checked.
         unsafe { tile(self.multiply, rows)(&mut job) }
     }
@@ -154,16 +151,23 @@ impl Kernels {
     fn multiply_narrow(&self, job: Multiply<'_>) {
         let (rows, columns) = job.out.dim();
         let mut bias = [0.0; MAX_COLUMNS];
-        let start = match job.start {
-            Start::Bias(values) => {
-                bias[..columns].copy_from_slice(&values[..columns]);
-                Start::Bias(&bias)
-            }
-            other => other,
-        };
-        let Multiply { a, rows: places, taps, depth, panel, relu, out, .. } = job;
+        let mut finish = job.finish;
+        if let Some(values) = finish.bias {
+            bias[..columns].copy_from_slice(&values[..columns]);
+            finish.bias = Some(&bias);
+        }
+        let Multiply { a, rows: places, taps, depth, panel, accumulate, out, .. } = job;
         let body = |out: ArrayViewMut2<'_, f32>| {
-            self.multiply(Multiply { a, rows: places, taps, depth, panel, start, relu, out });
+            self.multiply(Multiply {
+                a,
+                rows: places,
+                taps,
+                depth,
+                panel,
+                accumulate,
+                finish,
+                out,
+            });
         };
         self.widened(out, body, rows);
     }
@@ -269,10 +273,8 @@ unsafe fn multiply<L: Lanes, const M: usize, const V: usize>(job: &mut Multiply<
         let mut sums = [[L::splat(0.0); V]; M];
         for r in 0..M {
             for v in 0..V {
-                match job.start {
-                    Start::Zero => {}
-                    Start::Bias(bias) => sums[r][v] = L::load(bias.as_ptr().add(v * L::COUNT)),
-                    Start::Result => sums[r][v] = L::load(out[r].add(v * L::COUNT)),
+                if job.accumulate {
+                    sums[r][v] = L::load(out[r].add(v * L::COUNT));
                 }
             }
         }
@@ -293,9 +295,17 @@ unsafe fn multiply<L: Lanes, const M: usize, const V: usize>(job: &mut Multiply<
                 panel = panel.add(V * L::COUNT);
             }
         }
+        if let Some(bias) = job.finish.bias {
+            for v in 0..V {
+                let bias = L::load(bias.as_ptr().add(v * L::COUNT));
+                for r in 0..M {
+                    sums[r][v] = L::add(sums[r][v], bias);
+                }
+            }
+        }
         for r in 0..M {
             for v in 0..V {
-                let sum = if job.relu { L::relu(sums[r][v]) } else { sums[r][v] };
+                let sum = if job.finish.relu { L::relu(sums[r][v]) } else { sums[r][v] };
                 L::store(out[r].add(v * L::COUNT), sum);
             }
         }
