@@ -8,6 +8,7 @@ use inocula_core::{Arg, Backend, DType};
 use super::cases::{self, Case};
 use super::reference::{self, Value};
 use super::{DISGUISES, Disguise, assert_close, assert_same, disguised, download, execute, infer};
+use crate::simd::Isa;
 use crate::{Buf, Cpu};
 
 fn all(dtype: DType) -> Vec<Case> {
@@ -29,7 +30,10 @@ fn may_broadcast(op: &Op) -> bool {
 }
 
 fn agrees(dtype: DType) {
-    let cpu = Cpu::new(2).unwrap();
+    agrees_on(&Cpu::new(2).unwrap(), dtype);
+}
+
+fn agrees_on(cpu: &Cpu, dtype: DType) {
     for case in all(dtype) {
         let large = case.args.iter().any(|a| a.data.len() > 5000);
         for disguise in DISGUISES {
@@ -42,17 +46,25 @@ fn agrees(dtype: DType) {
             }
             let context = format!("{disguise:?} {}", name(&case, dtype));
             let (bufs, args): (Vec<Buf>, Vec<Value>) =
-                case.args.iter().map(|a| disguised(&cpu, a, disguise)).unzip();
+                case.args.iter().map(|a| disguised(cpu, a, disguise)).unzip();
             let out = infer(&case.op, &args);
             let want = reference::run(&case.op, &args, &out);
             let bufs: Vec<&Buf> = bufs.iter().collect();
             let got =
-                execute(&cpu, &case.op, &bufs, &out).unwrap_or_else(|e| panic!("{context}: {e}"));
+                execute(cpu, &case.op, &bufs, &out).unwrap_or_else(|e| panic!("{context}: {e}"));
             assert_eq!(got.len(), want.len());
             for (got, want) in got.iter().zip(&want) {
-                assert_close(&download(&cpu, got, want.aval), want, &context);
+                assert_close(&download(cpu, got, want.aval), want, &context);
             }
         }
+    }
+}
+
+/// The path of each instruction set, the portable one among them.
+#[test]
+fn every_instruction_set_agrees_with_the_definitions() {
+    for isa in Isa::available() {
+        agrees_on(&Cpu::with_isa(2, Some(isa)).unwrap(), DType::F32);
     }
 }
 

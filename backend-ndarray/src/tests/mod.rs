@@ -58,13 +58,21 @@ fn step(cpu: &Cpu, op: &Op, x: &Buf, from: Aval) -> (Buf, Aval) {
 enum Disguise {
     Dense,
     Permuted,
+    /// The second axis innermost: images with their channels side by side.
+    ChannelsLast,
     Sliced,
     Flipped,
     Broadcast,
 }
 
-const DISGUISES: [Disguise; 5] =
-    [Disguise::Dense, Disguise::Permuted, Disguise::Sliced, Disguise::Flipped, Disguise::Broadcast];
+const DISGUISES: [Disguise; 6] = [
+    Disguise::Dense,
+    Disguise::Permuted,
+    Disguise::ChannelsLast,
+    Disguise::Sliced,
+    Disguise::Flipped,
+    Disguise::Broadcast,
+];
 
 /// A buffer of this value that lies in memory as asked. A broadcast makes the value constant along
 /// its first axis, so it comes with the value that it has.
@@ -84,6 +92,12 @@ fn disguised(cpu: &Cpu, value: &Value, disguise: Disguise) -> (Buf, Value) {
             let reversed: Axes = (0..rank).rev().collect();
             let op = Op::Permute { axes: reversed };
             (reference(&op, value), op)
+        }
+        Disguise::ChannelsLast if rank < 3 => return (upload(cpu, value), value.clone()),
+        Disguise::ChannelsLast => {
+            let last: Axes = [0].into_iter().chain(2..rank).chain([1]).collect();
+            let back: Axes = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+            (reference(&Op::Permute { axes: last }, value), Op::Permute { axes: back })
         }
         Disguise::Flipped => {
             let op = Op::Flip { axes: axes(0..rank) };
