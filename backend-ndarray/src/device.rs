@@ -17,8 +17,8 @@ use crate::simd::Isa;
 use crate::simd_tiles::Kernels;
 use crate::workers::Workers;
 use crate::{
-    columns, conv, direct, elementwise, index, matmul, movement, order, pooling, reduce, softmax,
-    step,
+    columns, conv, direct, direct_weight, elementwise, index, matmul, movement, order, pooling,
+    reduce, softmax, step,
 };
 
 inocula_core::export_backend! {
@@ -224,7 +224,9 @@ fn tiled(ctx: &Ctx, op: &Op, args: &[Arg<'_, Buf>], shape: Shape) -> Option<Resu
             direct::forward(ctx, conv, *relu, args, shape)
         }
         Op::Conv2dDx { conv, .. } if direct(conv) => direct::input_grad(ctx, conv, args, shape),
-        Op::Conv2dDw { conv, .. } if direct(conv) => direct::weight_grad(ctx, conv, args, shape),
+        Op::Conv2dDw { conv, .. } if direct(conv) => {
+            direct_weight::weight_grad(ctx, conv, args, shape)
+        }
         _ => return None,
     })
 }

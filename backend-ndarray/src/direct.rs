@@ -3,31 +3,24 @@
 //! With channels side by side and zeros around an image, what a window reads begins a constant
 //! distance from the window's corner, so the patches are rows of a product that are never copied. The
 //! derivative in the input is the same sweep over the gradient with the window turned round, one
-//! sweep for each phase of the stride; the derivative in the weight adds outer products of gradient
-//! and image rows. Elements do not depend on how rows are shared out among threads.
+//! sweep for each phase of the stride. Elements do not depend on how rows are shared among threads.
 
 use inocula_core::op::Conv;
 use inocula_core::{Arg, Result, Shape};
-use ndarray::{ArrayViewMut2, Axis, s};
+use ndarray::{ArrayViewMut2, Axis};
 
 use crate::buf::{Array, Buf, Ctx, operand};
 use crate::channels_last;
 use crate::elem::Elem;
 use crate::matmul::{matrix_mut, work};
 use crate::padded::Padded;
-use crate::simd_tiles::{Dot, DotShape, Finish, Kernels, MAX_ROWS, Multiply, Outer};
+use crate::simd_tiles::{Dot, DotShape, Finish, Kernels, MAX_ROWS, Multiply};
 
 /// Rows that an item of work has at least, where images are small.
 const ENOUGH_ROWS: usize = 96;
 
 /// Channels of a result below which inner products beat tiles that would be mostly empty.
 const FEW_CHANNELS: usize = 8;
-
-/// Shares of a batch whose weight gradients are added up one after the other.
-const SHARES: usize = 8;
-
-/// Elements of all partial weight gradients together, about.
-const PARTIAL_LIMIT: usize = 1 << 22;
 
 /// Whether the tiles here can do it: one group, and nothing empty.
 pub(crate) fn is_direct(conv: &Conv, shapes: [Shape; 2]) -> bool {
@@ -164,7 +157,7 @@ impl Sweep {
 }
 
 /// Equal runs of stretches that touch, as fewer and deeper ones.
-fn joined(taps: Vec<usize>, depth: usize) -> (Vec<usize>, usize) {
+pub(crate) fn joined(taps: Vec<usize>, depth: usize) -> (Vec<usize>, usize) {
     let touches = |i: usize| taps.get(i + 1) == Some(&(taps[i] + depth));
     let run = (0..taps.len()).take_while(|&i| touches(i)).count() + 1;
     let even = taps.len().is_multiple_of(run)
@@ -245,7 +238,7 @@ impl Sweeps {
     }
 }
 
-fn four(shape: Shape) -> [usize; 4] {
+pub(crate) fn four(shape: Shape) -> [usize; 4] {
     [shape[0], shape[1], shape[2], shape[3]]
 }
 
@@ -366,190 +359,4 @@ pub(crate) fn input_grad(
     let finish = Finish::default();
     let made = channels_last::make(ctx, shape, |out| sweeps.run(ctx, g, finish, out));
     Ok(f32::into_buf(made))
-}
-
-/// A derivative in the weight as sums of outer products over all pixels of the result.
-///
-/// The channels of the gradient are rows of the sums and stretches of the window columns, or the
-/// other way round, whichever fills the registers better: a window of one channel is short.
-struct WeightGrad<'a> {
-    conv: &'a Conv,
-    padded: Padded,
-    /// Channels of the gradient.
-    outputs: usize,
-    /// `[OH, OW]`.
-    windows: [usize; 2],
-    /// Where the stretches of a window begin.
-    taps: Vec<usize>,
-    /// Elements of a stretch.
-    depth: usize,
-    /// Whether the window's elements are the rows.
-    turned: bool,
-}
-
-impl WeightGrad<'_> {
-    /// Elements of a window.
-    fn inner(&self) -> usize {
-        self.taps.len() * self.depth
-    }
-
-    /// Rows and columns of the sums.
-    fn size(&self) -> [usize; 2] {
-        if self.turned { [self.inner(), self.outputs] } else { [self.outputs, self.inner()] }
-    }
-
-    /// Whether the window's elements should be the rows, by the registers that are filled.
-    fn is_better_turned(&self, kernels: &Kernels) -> bool {
-        let whole = |n: usize| n.div_ceil(kernels.columns) * kernels.columns;
-        let straight = self.outputs * self.taps.len() * whole(self.depth);
-        self.inner() * whole(self.outputs) < straight
-    }
-
-    /// The sums' rows from `first` on, from some of the images.
-    fn add_images(
-        &self,
-        ctx: &Ctx,
-        [x, g]: [&Array<f32>; 2],
-        images: std::ops::Range<usize>,
-        first: usize,
-        sum: &mut [f32],
-    ) {
-        let slack = ctx.kernels.columns;
-        let [size, result] = [self.padded.size(), self.windows[0] * self.windows[1] * self.outputs];
-        let gradients = Padded::around(g.shape(), [0, 0], [0, 0]);
-        let mut scratch = ctx.store::<f32>(size + result + 2 * slack);
-        let (image, gradient) = scratch.data_mut().split_at_mut(size + slack);
-        image[size..].fill(0.0);
-        gradient[result..].fill(0.0);
-        sum.fill(0.0);
-        for n in images {
-            self.padded.fill(x, n, &mut image[..size]);
-            gradients.fill(g, n, &mut gradient[..result]);
-            self.add_image(ctx.kernels, image, gradient, first, sum);
-        }
-    }
-
-    fn add_image(
-        &self,
-        kernels: &Kernels,
-        image: &[f32],
-        gradient: &[f32],
-        first: usize,
-        sum: &mut [f32],
-    ) {
-        let line = self.padded.position([self.conv.stride[0], 0]);
-        let step = self.padded.position([0, self.conv.stride[1]]);
-        let of_image = [line, step];
-        let of_gradient = [self.windows[1] * self.outputs, self.outputs];
-        let columns = self.size()[1];
-        let rows = sum.len() / columns;
-        let sum = matrix_mut(sum, [rows, columns]);
-        let tile = |rows: &[usize], at: usize, out: ArrayViewMut2<'_, f32>| {
-            let (a, b, a_steps, b_steps) = if self.turned {
-                (image, &gradient[at..], of_image, of_gradient)
-            } else {
-                (gradient, &image[at..], of_gradient, of_image)
-            };
-            kernels.outer(Outer { runs: self.windows, a, rows, a_steps, b, b_steps, out });
-        };
-        if self.turned {
-            let element = |i: usize| self.taps[i / self.depth] + i % self.depth;
-            let rows: Vec<usize> = (first..first + rows).map(element).collect();
-            return tiles(kernels, sum, &rows, |left| left, tile);
-        }
-        let rows: Vec<usize> = (first..first + rows).collect();
-        let mut sum = sum;
-        for (i, &tap) in self.taps.iter().enumerate() {
-            let part = sum.slice_mut(s![.., i * self.depth..(i + 1) * self.depth]);
-            tiles(kernels, part, &rows, |left| tap + left, tile);
-        }
-    }
-}
-
-/// Calls `tile` for each tile of `sum` with the places of its rows and of its columns.
-fn tiles(
-    kernels: &Kernels,
-    mut sum: ArrayViewMut2<'_, f32>,
-    rows: &[usize],
-    column: impl Fn(usize) -> usize,
-    tile: impl Fn(&[usize], usize, ArrayViewMut2<'_, f32>),
-) {
-    let blocks = sum.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate();
-    for (block, mut sum) in blocks {
-        let at = column(block * kernels.columns);
-        let parts = sum.axis_chunks_iter_mut(Axis(0), kernels.outer_rows);
-        for (rows, out) in rows.chunks(kernels.outer_rows).zip(parts) {
-            tile(rows, at, out);
-        }
-    }
-}
-
-/// `(x, g)`: the derivative in the weight.
-pub(crate) fn weight_grad(
-    ctx: &Ctx,
-    conv: &Conv,
-    args: &[Arg<'_, Buf>],
-    shape: Shape,
-) -> Result<Buf> {
-    let (x, g) = (operand::<f32>(args, 0)?, operand::<f32>(args, 1)?);
-    let [outputs, channels, height, width] = four(shape);
-    let padded = Padded::around(x.shape(), conv.padding, conv.padding);
-    let taps = (0..height * width).map(|tap| {
-        padded.position([tap / width * conv.dilation[0], tap % width * conv.dilation[1]])
-    });
-    let (taps, depth) = joined(taps.collect(), channels);
-    let windows = [g.shape()[2], g.shape()[3]];
-    let mut job = WeightGrad { conv, padded, outputs, windows, taps, depth, turned: false };
-    job.turned = job.is_better_turned(ctx.kernels);
-    let batch = x.shape()[0];
-    let n = shape.numel();
-    let shares = SHARES.min(batch).min((PARTIAL_LIMIT / n).max(1));
-    let share = batch.div_ceil(shares);
-    let shares = batch.div_ceil(share);
-    // Few shares of a large weight: threads divide its rows too.
-    let [rows, columns] = job.size();
-    let piece = rows.div_ceil(SHARES / shares).next_multiple_of(ctx.kernels.outer_rows);
-    let made = ctx.make(shape, |out| {
-        let mut partial = ctx.store::<f32>(shares * n);
-        let partial = &mut partial.data_mut()[..shares * n];
-        let work = work(batch * windows[0] * windows[1], rows, columns);
-        let items = partial.chunks_mut(n).enumerate();
-        let items = items.flat_map(|(i, sum)| {
-            sum.chunks_mut(piece * columns).enumerate().map(move |(j, sum)| (i, j, sum))
-        });
-        let items = Counted(items, shares * rows.div_ceil(piece));
-        ctx.workers.each(work, items, |(i, j, sum)| {
-            let images = i * share..batch.min((i + 1) * share);
-            job.add_images(ctx, [x, g], images, j * piece, sum);
-        });
-        let (first, others) = partial.split_at_mut(n);
-        for other in others.chunks_exact(n) {
-            first.iter_mut().zip(other).for_each(|(sum, &v)| *sum += v);
-        }
-        let steps = if job.turned { [1, outputs] } else { [columns, 1] };
-        for (o, out) in out.chunks_exact_mut(channels * height * width).enumerate() {
-            for (tap, c) in (0..height * width).flat_map(|t| (0..channels).map(move |c| (t, c))) {
-                let i = tap * channels + c;
-                out[c * height * width + tap] = first[o * steps[0] + i * steps[1]];
-            }
-        }
-    });
-    Ok(f32::into_buf(made))
-}
-
-/// An iterator of which the number of items is known.
-struct Counted<I>(I, usize);
-
-impl<I: Iterator> Iterator for Counted<I> {
-    type Item = I::Item;
-
-    fn next(&mut self) -> Option<I::Item> {
-        let item = self.0.next()?;
-        self.1 -= 1;
-        Some(item)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.1, Some(self.1))
-    }
 }

@@ -3,8 +3,8 @@
 //! It is the backend that is always there, and the one that others are compared with. Arrays are
 //! strided views on shared storage (`buf`), so that operations which only move elements cost
 //! nothing; storage is recycled (`pool`); kernels run on the caller's thread until the work pays
-//! for waking a worker (`workers`). Matrix products, and convolutions through them, are those of
-//! the `matrixmultiply` crate, reached through ndarray.
+//! for waking a worker (`workers`). Matrix products and convolutions of f32 run on tiles in vector
+//! registers (`simd_tiles`); those of f64 are the `matrixmultiply` crate's, reached through ndarray.
 //!
 //! Results do not depend on timing: no kernel lets the order in which threads finish decide the
 //! order of a sum, so the same thread count gives the same bits.
@@ -33,6 +33,7 @@ mod channels_last;
 mod columns;
 mod conv;
 mod direct;
+mod direct_weight;
 mod matmul;
 mod padded;
 mod pooling;
