@@ -1,0 +1,249 @@
+//! White-box attacks, each held to what makes it that attack: answers of other tools on fixed images,
+//! closed forms on linear models, counts on published networks.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+
+use inocula_core::attack::dlr::{dlr, dlr_targeted, next_classes, ranking};
+use inocula_core::attack::{
+    Apgd, ApgdLoss, AttackConfig, Cw, DeepFool, Draws, Goal, Norm, Outcome as Found, Pgd, perturb,
+};
+use inocula_core::data::idx;
+use inocula_core::grad::grad;
+use inocula_core::model::{Classifier, Network};
+use inocula_core::nn::{Params, Preset, load_params};
+use inocula_core::place::Placement;
+use inocula_core::rng::Rng;
+use inocula_core::{DType, Device, Result, Tensor};
+use inocula_tests::files;
+use inocula_tests::harness::{Case, Check, Outcome, ensure, run};
+use libtest_mimic::Failed;
+use ndarray::{Array1, Array4};
+use ndarray_npy::NpzReader;
+
+/// What is tested of a device with the images and the network of the golden vectors.
+type Golden = fn(&Images) -> Outcome;
+
+fn main() -> ExitCode {
+    let golden: &[(&str, Golden)] = &[
+        ("golden::deep_fool_l2", deep_fool_l2),
+        ("golden::cw_l2", cw_l2),
+        ("golden::apgd_is_no_weaker_than_pgd", apgd_against_pgd),
+    ];
+    let cases: &[(&str, Check)] = &[
+        ("apgd::dlr_by_hand", dlr_by_hand),
+        ("apgd::any_number_of_classes", any_number_of_classes),
+        ("minimal::linear_models_closed_form", closed_form),
+        ("cw::saturated_pixels_move", saturated),
+        ("published::apgd_on_wong_and_kolter", wong),
+    ];
+    let golden = golden.iter().map(|&(name, check)| {
+        Case::new(name, move |device| match files::oracles() {
+            Ok(folder) => check(&Images::read(device, &folder)?),
+            Err(why) => files::skip(&why),
+        })
+    });
+    run(cases.iter().map(|&(name, check)| Case::new(name, check)).chain(golden).collect())
+}
+
+/// The network of the golden vectors, and the images of one of them.
+struct Images {
+    model: Network,
+    x: Tensor,
+    y: Tensor,
+}
+
+impl Images {
+    /// All vectors have the same images; those of DeepFool stand for all.
+    fn read(device: &Device, folder: &Path) -> Result<Self, Failed> {
+        let mut npz = NpzReader::new(File::open(folder.join("deepfool_l2.npz"))?)?;
+        let x: Array4<f32> = npz.by_name("x")?;
+        let y: Array1<i64> = npz.by_name("y")?;
+        let values: Vec<f32> = x.iter().copied().collect();
+        let model = network(device, &folder.join("cnn.safetensors"), "small-cnn")?;
+        Ok(Images {
+            model,
+            x: Tensor::from_slice(device, &values, x.shape())?,
+            y: Tensor::from_slice(device, &y.to_vec(), &[y.len()])?,
+        })
+    }
+
+    fn attack(&self, config: AttackConfig) -> Result<Found> {
+        let goal = Goal::Untargeted(self.y.clone());
+        attack(&self.model, &self.x, &goal, config)
+    }
+
+    /// Checks that every image is fooled, at a mean distance of at most `limit`.
+    fn all_within(&self, config: AttackConfig, limit: f64) -> Outcome {
+        let label = config.label();
+        let outcome = self.attack(config)?;
+        let held = outcome.success.iter().filter(|s| !**s).count();
+        ensure(held == 0, || format!("{label}: {held} images held"))?;
+        let mean = outcome.distance.iter().sum::<f64>() / outcome.distance.len() as f64;
+        ensure(mean <= limit, || format!("{label}: mean distance {mean}, at most {limit}"))
+    }
+}
+
+fn network(device: &Device, weights: &Path, preset: &str) -> Result<Network, Failed> {
+    let spec = Preset::find(preset)?.spec(&[1, 28, 28], 10, [0.0, 1.0])?;
+    let params = load_params(weights, &spec, device, DType::F32)?;
+    Ok(Network::new(spec, params, device)?)
+}
+
+fn attack(model: &dyn Classifier, x: &Tensor, goal: &Goal, config: AttackConfig) -> Result<Found> {
+    let draws = Draws::new(Rng::new(1), (0..x.dim(0) as u64).collect());
+    perturb(&*config.check()?, model, x, goal, &draws)
+}
+
+fn held(success: &[bool]) -> usize {
+    success.iter().filter(|s| !**s).count()
+}
+
+fn deep_fool_l2(images: &Images) -> Outcome {
+    images.all_within(AttackConfig::DeepFool(DeepFool::new(Norm::L2)), 1.513 * 1.01)
+}
+
+fn cw_l2(images: &Images) -> Outcome {
+    let cw = Cw { searches: 6, steps: 300, weight: 0.01, ..Cw::new() };
+    images.all_within(AttackConfig::Cw(cw), 1.407 * 1.01)
+}
+
+fn apgd_against_pgd(images: &Images) -> Outcome {
+    for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 1.5), (Norm::L1, 10.0)] {
+        let pgd = Pgd { steps: 40, ..Pgd::new(norm, eps) };
+        let pgd = held(&images.attack(AttackConfig::Pgd(pgd))?.success);
+        let base = Apgd { steps: 40, ..Apgd::new(norm, eps) };
+        let forms = [
+            base.clone(),
+            Apgd { loss: ApgdLoss::Dlr, ..base.clone() },
+            Apgd { steps: 40, ..Apgd::targeted(norm, eps) },
+        ];
+        let mut left = Vec::new();
+        for form in forms {
+            left.push(held(&images.attack(AttackConfig::Apgd(form))?.success));
+        }
+        ensure(left[0] <= pgd && left[2] <= pgd, || format!("{norm}: {left:?}, PGD {pgd}"))?;
+    }
+    Ok(())
+}
+
+fn dlr_by_hand(device: &Device) -> Outcome {
+    let z = Tensor::from_slice(device, &[3.0, 7.0, 1.0, 4.0, 5.0f64], &[1, 5])?.tracked();
+    let class = |c: i64| Tensor::from_slice(device, &[c], &[1]);
+    // Largest first: 7, 5, 4, 3, 1.
+    let untargeted = [(1, -(7.0 - 5.0) / (7.0 - 4.0)), (0, -(3.0 - 7.0) / 3.0)];
+    for (y, want) in untargeted {
+        let got = dlr(&z, &class(y)?).item()?;
+        ensure((got - want).abs() < 1e-9, || format!("label {y}: {got} for {want}"))?;
+    }
+    let got = dlr_targeted(&z, &class(1)?, &class(2)?).item()?;
+    let want = -(7.0 - 1.0) / (7.0 - (4.0 + 3.0) / 2.0);
+    ensure((got - want).abs() < 1e-9, || format!("targeted: {got} for {want}"))?;
+    // -(z_1 - z_4) / (z_1 - z_3): a = 2, b = 3, so -1/b + a/b^2, 1/b, -a/b^2.
+    let g = grad(&dlr(&z, &class(1)?), &[&z])?.swap_remove(0).to_vec::<f64>()?;
+    let want = [0.0, -1.0 / 3.0 + 2.0 / 9.0, 0.0, -2.0 / 9.0, 1.0 / 3.0];
+    ensure(g.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-9), || format!("{g:?}"))?;
+    let order = ranking(&z, 4).to_vec::<i64>()?;
+    ensure(order == [1, 4, 3, 0], || format!("{order:?}"))?;
+    let next = next_classes(&z, &class(4)?, 9).to_vec::<i64>()?;
+    ensure(next == [1, 3, 0, 2], || format!("{next:?}"))?;
+    // Negative logits: a mask of 0 would win.
+    let z = Tensor::from_slice(device, &[-3.0, -7.0, -1.0f64], &[1, 3])?;
+    let got = dlr(&z, &class(2)?).item()?;
+    ensure((got + 2.0 / 6.0).abs() < 1e-9, || format!("negative logits: {got}"))
+}
+
+/// A linear model `z = W x + b` on `features` values in `bounds`.
+fn linear(device: &Device, w: &[f32], b: &[f32], bounds: [f64; 2]) -> Result<Network> {
+    let features = w.len() / b.len();
+    let spec = Preset::find("logistic")?.spec(&[features], b.len(), bounds)?;
+    let mut params = Params::new();
+    params.push("fc1.weight", Tensor::from_slice(device, w, &[b.len(), features])?);
+    params.push("fc1.bias", Tensor::from_slice(device, b, &[b.len()])?);
+    Network::new(spec, params, device)
+}
+
+/// For two classes and a linear model the smallest perturbation is the margin over the dual norm.
+fn closed_form(device: &Device) -> Outcome {
+    // Margins z0 - z1 = 3 a + 4 b - 5: 2 and 9; dual norms: L1 norm 7, L2 norm 5, Linf norm 4.
+    let model = linear(device, &[3.0, 4.0, 0.0, 0.0], &[-5.0, 0.0], [-10.0, 10.0])?;
+    let x = Tensor::from_slice(device, &[1.0f32, 1.0, 2.0, 2.0], &[2, 2])?;
+    let label = Tensor::from_slice(device, &[0i64, 0], &[2])?;
+    let other = Tensor::from_slice(device, &[1i64, 1], &[2])?;
+    let rows = [
+        // Two percent beyond the boundary, and a ten-thousandth of the box.
+        (AttackConfig::DeepFool(DeepFool::new(Norm::L2)), 5.0, 1.02, 0.0021),
+        (AttackConfig::DeepFool(DeepFool::new(Norm::Linf)), 7.0, 1.02, 0.0021),
+        (AttackConfig::Cw(Cw { searches: 12, ..Cw::new() }), 5.0, 1.03, 0.0),
+    ];
+    for (config, dual, slack, beyond) in rows {
+        for goal in [Goal::Untargeted(label.clone()), Goal::Targeted(other.clone())] {
+            let outcome = attack(&model, &x, &goal, config.clone())?;
+            let what = || format!("{} {:?} {outcome:?}", config.label(), goal);
+            ensure(outcome.success == [true, true], what)?;
+            for (got, margin) in outcome.distance.iter().zip([2.0, 9.0]) {
+                let least = margin / dual;
+                ensure(*got >= least * 0.9999 && *got <= least * slack + beyond, what)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// With any number of classes from two on, a strong attack fools a linear model where it can.
+fn any_number_of_classes(device: &Device) -> Outcome {
+    for classes in [2, 3, 4, 5] {
+        let mut w = vec![0.0f32; classes * 2];
+        (w[0], w[1]) = (3.0, 4.0);
+        let model = linear(device, &w, &vec![0.0; classes], [-1.0, 1.0])?;
+        let x = Tensor::from_slice(device, &[0.2f32, 0.2], &[1, 2])?;
+        let goal = Goal::Untargeted(Tensor::from_slice(device, &[0i64], &[1])?);
+        let (norm, eps) = (Norm::Linf, 0.21);
+        let forms = [
+            AttackConfig::Apgd(Apgd::new(norm, eps)),
+            AttackConfig::Apgd(Apgd { loss: ApgdLoss::Dlr, ..Apgd::new(norm, eps) }),
+            AttackConfig::Apgd(Apgd::targeted(norm, eps)),
+            AttackConfig::DeepFool(DeepFool { eps: Some(eps), ..DeepFool::new(norm) }),
+        ];
+        for form in forms {
+            let outcome = attack(&model, &x, &goal, form.clone())?;
+            ensure(outcome.success == [true], || format!("{} of {classes}", form.label()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Black and white pixels, which tanh maps to infinity, can still be changed.
+fn saturated(device: &Device) -> Outcome {
+    let model = linear(device, &[3.0, -4.0, 0.0, 0.0], &[-2.0, 0.0], [0.0, 1.0])?;
+    let x = Tensor::from_slice(device, &[1.0f32, 0.0], &[1, 2])?;
+    let goal = Goal::Untargeted(Tensor::from_slice(device, &[0i64], &[1])?);
+    let outcome = attack(&model, &x, &goal, AttackConfig::Cw(Cw { searches: 12, ..Cw::new() }))?;
+    // Margin 1, L2 norm 5.
+    let got = outcome.distance[0];
+    ensure(outcome.success[0] && got < 0.2 * 1.05, || format!("{outcome:?}"))?;
+    let moved = outcome.adversarial.to_f64_vec()?;
+    ensure(moved[0] < 1.0 && moved[1] > 0.0, || format!("{moved:?}"))
+}
+
+/// The network of Wong and Kolter (2018) is certified on 941 of the first 1,000 test images: no attack
+/// may leave fewer. APGD on the cross-entropy leaves about 954.
+fn wong(device: &Device) -> Outcome {
+    let (folder, mnist) = match (files::oracles(), files::mnist()) {
+        (Ok(folder), Ok(mnist)) => (folder, mnist),
+        (Err(why), _) | (_, Err(why)) => return files::skip(&why),
+    };
+    let (_, test) = idx::mnist(&mnist)?;
+    let weights = folder.join("models").join("wong_eps0.1.safetensors");
+    let model = network(device, &weights, "wong-small")?;
+    let place = Placement { batch: 500, ..Placement::new(device) };
+    let rows: Vec<usize> = (0..1000).collect();
+    let config = AttackConfig::Apgd(Apgd::new(Norm::Linf, 0.1));
+    let mut left = 0;
+    for rows in place.portions(&rows) {
+        let (x, y) = place.tensors(&test, rows)?;
+        left += held(&attack(&model, &x, &Goal::Untargeted(y), config.clone())?.success);
+    }
+    ensure((951..=957).contains(&left), || format!("{left} of 1,000 held"))
+}
