@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use inocula_core::attack::dlr::{dlr, dlr_targeted, next_classes, ranking};
 use inocula_core::attack::{
-    Apgd, ApgdLoss, AttackConfig, Cw, DeepFool, Draws, Goal, Norm, Outcome as Found, Pgd, perturb,
+    Apgd, ApgdLoss, AttackConfig, Cw, Ddn, DeepFool, Draws, Fab, Fmn, Goal, Norm, Outcome as Found,
+    Pgd, perturb,
 };
 use inocula_core::data::idx;
 use inocula_core::grad::grad;
@@ -29,12 +30,17 @@ fn main() -> ExitCode {
     let golden: &[(&str, Golden)] = &[
         ("golden::deep_fool_l2", deep_fool_l2),
         ("golden::cw_l2", cw_l2),
+        ("golden::minimal_attacks_in_l2", others_in_l2),
+        ("golden::fab_and_fmn_are_no_farther_than_deep_fool", fab_fmn_linf),
+        ("golden::sparse_attacks", sparse),
         ("golden::apgd_is_no_weaker_than_pgd", apgd_against_pgd),
     ];
     let cases: &[(&str, Check)] = &[
         ("apgd::dlr_by_hand", dlr_by_hand),
         ("apgd::any_number_of_classes", any_number_of_classes),
         ("minimal::linear_models_closed_form", closed_form),
+        ("minimal::linear_models_in_a_box", closed_form_in_a_box),
+        ("minimal::fewest_pixels_of_a_linear_model", fewest_pixels),
         ("cw::saturated_pixels_move", saturated),
         ("published::apgd_on_wong_and_kolter", wong),
     ];
@@ -81,6 +87,9 @@ impl Images {
         let held = outcome.success.iter().filter(|s| !**s).count();
         ensure(held == 0, || format!("{label}: {held} images held"))?;
         let mean = outcome.distance.iter().sum::<f64>() / outcome.distance.len() as f64;
+        if std::env::var("DBG").is_ok() {
+            eprintln!("{label} {mean} q {} limit {limit}", outcome.queries);
+        }
         ensure(mean <= limit, || format!("{label}: mean distance {mean}, at most {limit}"))
     }
 }
@@ -107,6 +116,33 @@ fn deep_fool_l2(images: &Images) -> Outcome {
 fn cw_l2(images: &Images) -> Outcome {
     let cw = Cw { searches: 6, steps: 300, weight: 0.01, ..Cw::new() };
     images.all_within(AttackConfig::Cw(cw), 1.407 * 1.01)
+}
+
+/// What the attack of Carlini and Wagner needs is enough for the others.
+fn others_in_l2(images: &Images) -> Outcome {
+    for config in [
+        AttackConfig::Ddn(Ddn::new()),
+        AttackConfig::Fmn(Fmn::new(Norm::L2)),
+        AttackConfig::Fab(Fab { steps: 40, targets: 4, ..Fab::new(Norm::L2) }),
+    ] {
+        images.all_within(config, 1.407 * 1.01)?;
+    }
+    Ok(())
+}
+
+fn fab_fmn_linf(images: &Images) -> Outcome {
+    let once = images.attack(AttackConfig::DeepFool(DeepFool::new(Norm::Linf)))?;
+    let once = once.distance.iter().sum::<f64>() / once.distance.len() as f64;
+    let fab = Fab { steps: 40, targets: 4, ..Fab::new(Norm::Linf) };
+    images.all_within(AttackConfig::Fab(fab), once)?;
+    images.all_within(AttackConfig::Fmn(Fmn::new(Norm::Linf)), once)
+}
+
+fn sparse(images: &Images) -> Outcome {
+    images.all_within(AttackConfig::Fmn(Fmn::new(Norm::L0)), 25.0)?;
+    images.all_within(AttackConfig::Fmn(Fmn::new(Norm::L1)), 9.0)?;
+    let fab = Fab { steps: 40, targets: 4, ..Fab::new(Norm::L1) };
+    images.all_within(AttackConfig::Fab(fab), 9.0)
 }
 
 fn apgd_against_pgd(images: &Images) -> Outcome {
@@ -176,6 +212,13 @@ fn closed_form(device: &Device) -> Outcome {
         (AttackConfig::DeepFool(DeepFool::new(Norm::L2)), 5.0, 1.02, 0.0021),
         (AttackConfig::DeepFool(DeepFool::new(Norm::Linf)), 7.0, 1.02, 0.0021),
         (AttackConfig::Cw(Cw { searches: 12, ..Cw::new() }), 5.0, 1.03, 0.0),
+        (AttackConfig::Ddn(Ddn::new()), 5.0, 1.03, 0.0),
+        (AttackConfig::Fmn(Fmn::new(Norm::L2)), 5.0, 1.03, 0.0),
+        (AttackConfig::Fmn(Fmn::new(Norm::Linf)), 7.0, 1.03, 0.0),
+        (AttackConfig::Fmn(Fmn::new(Norm::L1)), 4.0, 1.03, 0.0),
+        (AttackConfig::Fab(Fab::new(Norm::L2)), 5.0, 1.01, 0.0),
+        (AttackConfig::Fab(Fab::new(Norm::Linf)), 7.0, 1.01, 0.0),
+        (AttackConfig::Fab(Fab { targets: 0, restarts: 3, ..Fab::new(Norm::L1) }), 4.0, 1.01, 0.0),
     ];
     for (config, dual, slack, beyond) in rows {
         for goal in [Goal::Untargeted(label.clone()), Goal::Targeted(other.clone())] {
@@ -187,6 +230,48 @@ fn closed_form(device: &Device) -> Outcome {
                 ensure(*got >= least * 0.9999 && *got <= least * slack + beyond, what)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// As above where the edge of the box cuts the straight way: 3 a + 4 b + c - 6 = 1.6 at (1, 0.9, 1), and
+/// no value may fall below 0.72, so that b gives 0.72 at most and a gives 0.84.
+fn closed_form_in_a_box(device: &Device) -> Outcome {
+    let w = [3.0, 4.0, 1.0, 0.0, 0.0, 0.0];
+    let model = linear(device, &w, &[-6.0, 0.0], [0.72, 10.0])?;
+    let x = Tensor::from_slice(device, &[1.0f32, 0.9, 1.0], &[1, 3])?;
+    let goal = Goal::Untargeted(Tensor::from_slice(device, &[0i64], &[1])?);
+    // (1.6 - 0.72) / (3 + 1); changes 0.264, 0.18, 0.088; 0.28 + 0.18 and 0.04 of the last.
+    let least = [(Norm::Linf, 0.22), (Norm::L2, 0.109_84f64.sqrt()), (Norm::L1, 0.5)];
+    for (norm, least) in least {
+        let mut configs = vec![
+            AttackConfig::Fab(Fab::new(norm)),
+            AttackConfig::Fmn(Fmn { steps: 1000, ..Fmn::new(norm) }),
+        ];
+        if norm == Norm::L2 {
+            configs.push(AttackConfig::Cw(Cw { searches: 12, ..Cw::new() }));
+            configs.push(AttackConfig::Ddn(Ddn { steps: 1000, ..Ddn::new() }));
+        }
+        for config in configs {
+            let outcome = attack(&model, &x, &goal, config.clone())?;
+            let (fooled, got) = (outcome.success[0], outcome.distance[0]);
+            let what = || format!("{} {norm}: {got} for {least}", config.label());
+            ensure(fooled && got >= least * 0.9999 && got <= least * 1.03, what)?;
+        }
+    }
+    Ok(())
+}
+
+/// A margin of 5 that white pixels of weight 3, 4, 1, 1 make up: two of them have to go.
+fn fewest_pixels(device: &Device) -> Outcome {
+    let w = [3.0, 4.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+    let model = linear(device, &w, &[-4.0, 0.0], [0.0, 1.0])?;
+    let x = Tensor::full(device, DType::F32, &[1, 4], 1.0);
+    for goal in [Goal::Untargeted as fn(Tensor) -> Goal, Goal::Targeted] {
+        let class = i64::from(goal(x.clone()).is_targeted());
+        let goal = goal(Tensor::from_slice(device, &[class], &[1])?);
+        let outcome = attack(&model, &x, &goal, AttackConfig::Fmn(Fmn::new(Norm::L0)))?;
+        ensure(outcome.success == [true] && outcome.distance == [2.0], || format!("{outcome:?}"))?;
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! Decision boundaries of the linearised model: between the classes `from` and `to`,
-//! `z_to - z_from + <dw, x' - x> = 0`.
+//! `z_to - z_from + <dw, x' - x> = 0`; and the nearest points of such a plane within the box.
+//!
+//! Reference implementations sort the values to find those points. Here the multiplier is found by
+//! Newton's method (Linf, L2) or bisection (L1), which need no sorting and so run on every backend.
 
 use super::Norm;
-use super::ball::largest;
+use super::ball::{bisect, largest, length2};
 use super::dlr::column;
 use crate::grad::vector_jacobian;
 use crate::{Result, Tensor, bail};
@@ -30,12 +33,18 @@ impl Face {
 
     /// Distance to the boundary without the box: `|df|` over the dual norm of its gradient, `[N]`.
     pub(super) fn distance(&self, norm: Norm) -> Tensor {
-        let dual = match norm {
-            Norm::Linf => self.dw.abs().sum_per_sample(),
-            Norm::L2 => self.dw.square().sum_per_sample().sqrt(),
-            Norm::L1 | Norm::L0 => largest(&self.dw.abs()),
-        };
+        let dual = dual_size(norm, &self.dw);
         self.df.abs() / dual.maximum(&dual.scalar(1e-12))
+    }
+}
+
+/// Dual norm of a gradient: by how much a change of size 1 in `norm` raises a linear function, `[N]`. (In
+/// L0, a change of one value by 1.)
+pub(super) fn dual_size(norm: Norm, g: &Tensor) -> Tensor {
+    match norm {
+        Norm::Linf => g.abs().sum_per_sample(),
+        Norm::L2 => length2(g),
+        Norm::L1 | Norm::L0 => largest(&g.abs()),
     }
 }
 
@@ -59,4 +68,59 @@ pub(super) fn nearest_face(
         distance = new.where_(&nearer, &distance);
     }
     Ok(best)
+}
+
+/// Newton steps towards the multiplier. They are exact once the set of values that reach the edge of
+/// the box no longer changes, which takes a handful.
+const NEWTON_STEPS: usize = 12;
+
+/// The smallest change `d` in `norm` (Linf, L2 or L1) with `c + <w, d> = 0` and `x + d` in the box, for
+/// `c` (`[N]`); where the box is too small, the change that comes nearest to it.
+pub(super) fn onto_plane(
+    norm: Norm,
+    x: &Tensor,
+    c: &Tensor,
+    w: &Tensor,
+    [lo, hi]: [f64; 2],
+) -> Tensor {
+    let sign = -(w.sign() * c.sign().per_sample(x));
+    let zero = x.scalar(0.0);
+    let up = zero.lt(&sign);
+    // How far each value can go in its direction; nowhere if it has no influence.
+    let room = x.affine(-1.0, hi).where_(&up, &(x - lo)) * sign.abs();
+    let (weight, need) = (w.abs(), c.abs());
+    let moved = match norm {
+        Norm::Linf => water_level(&room, &weight, &weight.fill(1.0), &need),
+        Norm::L2 => water_level(&room, &weight, &weight, &need),
+        Norm::L1 | Norm::L0 => greedy(&room, &weight, &need),
+    };
+    let short = (&weight * &room).sum_per_sample().lt(&need);
+    room.where_(&short.per_sample(x), &moved) * sign
+}
+
+/// `min(t speed, room)` for the `t` of each sample with `sum(weight min(t speed, room)) = need`.
+fn water_level(room: &Tensor, weight: &Tensor, speed: &Tensor, need: &Tensor) -> Tensor {
+    let power = weight * speed;
+    let mut t = need.fill(0.0);
+    for _ in 0..NEWTON_STEPS {
+        let at = speed * &t.per_sample(speed);
+        let gain = (weight * &at.minimum(room)).sum_per_sample();
+        let slope = (&power * &at.lt(room)).sum_per_sample();
+        t = t + (need - &gain) / slope.maximum(&slope.scalar(1e-30));
+    }
+    (speed * &t.per_sample(speed)).minimum(room)
+}
+
+/// All of the room of the values of largest weight, and a share of that of the last ones.
+fn greedy(room: &Tensor, weight: &Tensor, need: &Tensor) -> Tensor {
+    let useful = weight * &room.scalar(0.0).lt(room);
+    let above = |t: &Tensor| t.per_sample(room).lt(&useful);
+    let gain = |chosen: &Tensor| (chosen * weight * room).sum_per_sample();
+    let threshold = bisect(&useful, |t| gain(&above(t)), need);
+    let whole = above(&threshold);
+    let rest = useful.where_(&whole.eq(&whole.scalar(0.0)), &useful.scalar(0.0));
+    let last = rest.eq(&largest(&rest).per_sample(room)) * rest.scalar(0.0).lt(&rest);
+    let (left, worth) = (need - &gain(&whole), gain(&last));
+    let share = (left / worth.maximum(&worth.scalar(1e-30))).clamp(0.0, 1.0);
+    room * &(whole + last * share.per_sample(room))
 }

@@ -12,9 +12,12 @@ mod best;
 mod boundary;
 mod climb;
 mod cw;
+mod ddn;
 mod deepfool;
 pub mod dlr;
+mod fab;
 mod fgsm;
+mod fmn;
 mod goal;
 mod minimal;
 mod perturb;
@@ -122,6 +125,9 @@ attacks! {
     apgd::Apgd,
     cw::Cw,
     deepfool::DeepFool,
+    fab::Fab,
+    ddn::Ddn,
+    fmn::Fmn,
 }
 
 impl AttackConfig {
