@@ -141,15 +141,28 @@ impl Attack for Cw {
         _draws: &Draws,
     ) -> Result<Tensor> {
         let mut nearest = Nearest::none(self.norm, x);
-        let mut weights = vec![Weight::new(self.weight); x.dim(0)];
-        for _ in 0..self.searches {
-            let c: Vec<f64> = weights.iter().map(|w| w.now).collect();
-            let c = Tensor::from_f64(x.device(), x.dtype(), &c, &[c.len()])?;
-            let hit = self.search(model, x, goal, c, &mut nearest)?;
-            weights.iter_mut().zip(hit).for_each(|(weight, hit)| weight.next(hit));
-        }
+        bisect_weights(self.searches, self.weight, x, |c| {
+            self.search(model, x, goal, c, &mut nearest)
+        })?;
         Ok(nearest.x)
     }
+}
+
+/// Runs `search` with weights (`[N]`) that are `first` to begin with, smaller after a search that fooled a
+/// sample and larger after one that did not.
+pub(super) fn bisect_weights(
+    searches: usize,
+    first: f64,
+    x: &Tensor,
+    mut search: impl FnMut(Tensor) -> Result<Vec<bool>>,
+) -> Result<()> {
+    let mut weights = vec![Weight::new(first); x.dim(0)];
+    for _ in 0..searches {
+        let c: Vec<f64> = weights.iter().map(|w| w.now).collect();
+        let hit = search(Tensor::from_f64(x.device(), x.dtype(), &c, &[c.len()])?)?;
+        weights.iter_mut().zip(hit).for_each(|(weight, hit)| weight.next(hit));
+    }
+    Ok(())
 }
 
 /// The binary search for the smallest weight that fools one sample.

@@ -15,13 +15,17 @@ mod cw;
 mod ddn;
 mod deepfool;
 pub mod dlr;
+mod ead;
 mod fab;
 mod fgsm;
 mod fmn;
 mod goal;
+mod jsma;
+mod mi_fgsm;
 mod minimal;
 mod perturb;
 mod pgd;
+mod resize;
 mod rows;
 mod step;
 mod table;
@@ -128,6 +132,9 @@ attacks! {
     fab::Fab,
     ddn::Ddn,
     fmn::Fmn,
+    mi_fgsm::MiFgsm,
+    ead::Ead,
+    jsma::Jsma,
 }
 
 impl AttackConfig {
