@@ -191,13 +191,12 @@ const HALVINGS: usize = 40;
 fn project_l1(x: &Tensor, x0: &Tensor, eps: &Tensor, [lo, hi]: [f64; 2]) -> Tensor {
     let delta = x - x0;
     let (size, sign) = (delta.abs(), delta.sign());
-    let (low, high) = (x0.affine(-1.0, lo), x0.affine(-1.0, hi));
-    let shrunk = |t: &Tensor| {
-        let rest = (&size - &t.per_sample(x)).maximum(&size.scalar(0.0));
-        (rest * &sign).maximum(&low).minimum(&high)
-    };
-    let threshold = bisect(&size, |t| shrunk(t).abs().sum_per_sample(), eps);
-    x0 + shrunk(&threshold)
+    // How far each value may go in the direction that it went.
+    let zero = x.scalar(0.0);
+    let room = x0.affine(-1.0, hi).where_(&zero.lt(&delta), &(x0 - lo));
+    let shrunk = |t: &Tensor| (&size - &t.per_sample(x)).maximum(&zero).minimum(&room);
+    let threshold = bisect(&size, |t| shrunk(t).sum_per_sample(), eps);
+    (x0 + shrunk(&threshold) * sign).clamp(lo, hi)
 }
 
 /// The `eps` largest changes (fewer where several are equally large).

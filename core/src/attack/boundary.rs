@@ -72,7 +72,7 @@ pub(super) fn nearest_face(
 
 /// Newton steps towards the multiplier. They are exact once the set of values that reach the edge of
 /// the box no longer changes, which takes a handful.
-const NEWTON_STEPS: usize = 12;
+const NEWTON_STEPS: usize = 8;
 
 /// The smallest change `d` in `norm` (Linf, L2 or L1) with `c + <w, d> = 0` and `x + d` in the box, for
 /// `c` (`[N]`); where the box is too small, the change that comes nearest to it.
@@ -100,22 +100,47 @@ pub(super) fn onto_plane(
 
 /// `min(t speed, room)` for the `t` of each sample with `sum(weight min(t speed, room)) = need`.
 fn water_level(room: &Tensor, weight: &Tensor, speed: &Tensor, need: &Tensor) -> Tensor {
-    let power = weight * speed;
+    // The level at which a value is at the edge of the box.
+    let full = room / &speed.maximum(&speed.scalar(1e-30));
+    let worth = weight * room;
+    let total = worth.sum_per_sample();
+    let sums = Sums::of(&[weight * speed, worth]);
     let mut t = need.fill(0.0);
     for _ in 0..NEWTON_STEPS {
-        let at = speed * &t.per_sample(speed);
-        let gain = (weight * &at.minimum(room)).sum_per_sample();
-        let slope = (&power * &at.lt(room)).sum_per_sample();
-        t = t + (need - &gain) / slope.maximum(&slope.scalar(1e-30));
+        let (slope, below) = sums.over(&t.per_sample(&full).lt(&full));
+        t = (need - &(&total - &below)) / slope.maximum(&slope.scalar(1e-30));
     }
     (speed * &t.per_sample(speed)).minimum(room)
+}
+
+/// Sums of two lists of values over any part of each sample: one product of matrices for both.
+struct Sums(Tensor);
+
+impl Sums {
+    fn of(values: &[Tensor; 2]) -> Self {
+        let [a, b] = values.each_ref().map(|v| v.reshape(&[v.dim(0), 1, features(v)]));
+        Sums(a.concat(&[b], 1))
+    }
+
+    /// The sums where `flags` are 1, `[N]` each.
+    fn over(&self, flags: &Tensor) -> (Tensor, Tensor) {
+        let flags = flags.reshape(&[flags.dim(0), 1, features(flags)]);
+        let sums = flags.matmul_t(&self.0, false, true);
+        let at = |i: usize| sums.narrow(2, i, 1).reshape(&[sums.dim(0)]);
+        (at(0), at(1))
+    }
+}
+
+fn features(x: &Tensor) -> usize {
+    x.shape().iter().skip(1).product()
 }
 
 /// All of the room of the values of largest weight, and a share of that of the last ones.
 fn greedy(room: &Tensor, weight: &Tensor, need: &Tensor) -> Tensor {
     let useful = weight * &room.scalar(0.0).lt(room);
+    let worth = weight * room;
     let above = |t: &Tensor| t.per_sample(room).lt(&useful);
-    let gain = |chosen: &Tensor| (chosen * weight * room).sum_per_sample();
+    let gain = |chosen: &Tensor| (chosen * &worth).sum_per_sample();
     let threshold = bisect(&useful, |t| gain(&above(t)), need);
     let whole = above(&threshold);
     let rest = useful.where_(&whole.eq(&whole.scalar(0.0)), &useful.scalar(0.0));
