@@ -1,6 +1,9 @@
 //! White-box attacks, each held to what makes it that attack: answers of other tools on fixed images,
 //! closed forms on linear models, counts on published networks.
 
+#[path = "whitebox/every.rs"]
+mod every;
+
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
         ("cw::saturated_pixels_move", saturated),
         ("mi_fgsm::one_step_is_fgsm", one_step),
         ("mi_fgsm::every_form_fools", every_form),
+        ("every::a_model_that_cannot_be_fooled", every::constant),
+        ("every::results_do_not_depend_on_batches", every::batches),
+        ("every::bad_requests", every::bad_requests),
         ("published::apgd_on_wong_and_kolter", wong),
     ];
     let golden = golden.iter().map(|&(name, check)| {
