@@ -136,10 +136,11 @@ pub(crate) struct AttackFlags {
     /// Attack.
     #[arg(long, help = attacks_help())]
     pub(crate) attack: Option<String>,
-    /// Norm of the budget: linf, l2 or l1.
+    /// Norm of the budget: linf, l2, l1 or l0; the attack's usual one by default.
     #[arg(long)]
     pub(crate) norm: Option<Norm>,
-    /// Budget, in units of the data's values.
+    /// Budget, in units of the data's values. Attacks for the smallest change that fools, such as
+    /// cw, do without.
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) eps: Option<f64>,
     /// Steps of an iterated attack.

@@ -101,6 +101,22 @@ fn a_network_can_be_written_down() {
 }
 
 #[test]
+fn the_smallest_change_needs_no_budget() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    train(folder, "run", &[]);
+    let text = succeeds(folder, &["attack", "run", "--attack", "ddn", "--samples", "50"]);
+    assert!(
+        text.contains("DDN-300 L2\n") && text.contains("success rate       100.00 %"),
+        "{text}"
+    );
+    let record = fs::read(folder.join("run/attack-ddn-l2/attack.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    assert!(record["result"].get("epsilon").is_none() && record["config"].get("eps").is_none());
+    assert!(record["result"]["mean_perturbation"].as_f64().unwrap() > 0.0, "{record}");
+}
+
+#[test]
 fn an_attack_keeps_to_its_budget() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path();

@@ -85,7 +85,8 @@ fn ball_and_box(device: &Device) -> Outcome {
     let rows: Vec<usize> = (0..60).collect();
     for entry in ATTACKS {
         let mut norms = 0;
-        for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 0.7), (Norm::L1, 3.0)] {
+        let budgets = [(Norm::Linf, 0.1), (Norm::L2, 0.7), (Norm::L1, 3.0), (Norm::L0, 12.0)];
+        for (norm, eps) in budgets {
             // Not every attack is defined in every norm.
             let Ok(attack) = (entry.at)(Threat::new(norm, eps)).check() else { continue };
             norms += 1;

@@ -101,8 +101,9 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
 
 fn folder_name(config: &AttackConfig) -> String {
     let threat = config.check().map(|a| a.threat());
-    let budget = threat.map(|t| format!("-{}-{}", t.norm, t.eps)).unwrap_or_default();
-    format!("attack-{}{budget}", config.name())
+    let size = |eps: Option<f64>| eps.map(|eps| format!("-{eps}")).unwrap_or_default();
+    let threat = threat.map(|t| format!("-{}{}", t.norm, size(t.budget()))).unwrap_or_default();
+    format!("attack-{}{threat}", config.name())
 }
 
 fn measure(
@@ -139,7 +140,7 @@ fn measure(
         name: config.label(),
         access: Access::WhiteBox,
         norm: threat.norm,
-        epsilon: Some(threat.eps),
+        epsilon: threat.budget(),
         targeted: aim != Aim::Untargeted,
         samples: rows.len() as u64,
         robust_accuracy: robust_accuracy(&labels, &clean, seen)?,

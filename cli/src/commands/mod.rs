@@ -8,7 +8,7 @@ mod evaluate;
 mod import;
 mod train;
 
-use inocula_core::attack::{AttackConfig, Threat};
+use inocula_core::attack::{ATTACKS, AttackConfig, Threat};
 use inocula_core::metrics::Norm;
 use inocula_core::{Error, ErrorKind, Result, bail};
 
@@ -45,11 +45,20 @@ impl AttackFlags {
         let config = match (&self.attack, base) {
             (Some(name), base) if base.as_ref().is_none_or(|b| b.name() != name) => {
                 let threat = base.map(|b| b.check().map(|a| a.threat())).transpose()?;
-                let norm = self.norm.or(threat.map(|t| t.norm)).unwrap_or(Norm::Linf);
-                let Some(eps) = self.eps.or(threat.map(|t| t.eps)) else {
-                    bail!(Config, "attack: how large may a perturbation be? pass --eps, say 0.1");
+                let entry = ATTACKS.iter().find(|a| a.name == name);
+                let usual = entry.and_then(|a| a.norms.first().copied()).unwrap_or(Norm::Linf);
+                let norm = self.norm.or(threat.map(|t| t.norm)).unwrap_or(usual);
+                let budget = self.eps.or(threat.and_then(|t| t.budget()));
+                let threat = match budget {
+                    Some(eps) => Threat::new(norm, eps),
+                    // An unknown name is told of below.
+                    None if entry.is_none_or(|a| a.minimal) => Threat::unbounded(norm),
+                    None => bail!(
+                        Config,
+                        "attack: how large may a perturbation be? pass --eps, say 0.1"
+                    ),
                 };
-                AttackConfig::named(name, Threat::new(norm, eps))?
+                AttackConfig::named(name, threat)?
             }
             (_, Some(base)) => base,
             (_, None) => bail!(Config, "attack: pass --attack NAME --eps SIZE, or a --config file"),

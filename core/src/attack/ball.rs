@@ -35,6 +35,22 @@ impl Threat {
         Threat { norm, eps }
     }
 
+    /// No ball, only the box: what is wanted is the smallest perturbation that reaches the goal.
+    /// Attacks that need a radius refuse it; see [`AttackSpec::MINIMAL`](super::AttackSpec::MINIMAL).
+    pub const fn unbounded(norm: Norm) -> Self {
+        Threat { norm, eps: f64::INFINITY }
+    }
+
+    /// A ball of radius `eps`, or none.
+    pub(super) fn of(norm: Norm, eps: Option<f64>) -> Self {
+        eps.map_or(Threat::unbounded(norm), |eps| Threat { norm, eps })
+    }
+
+    /// The radius, or `None` without one.
+    pub fn budget(&self) -> Option<f64> {
+        (self.eps != f64::INFINITY).then_some(self.eps)
+    }
+
     /// Checks the radius by itself.
     ///
     /// # Errors
@@ -81,22 +97,16 @@ impl Threat {
     /// The nearest point to `x` within the ball around `x0` and the box (L1: of both at once;
     /// L2 and L0: first the ball, then the box, as every reference implementation does).
     #[must_use]
-    pub fn project(&self, x: &Tensor, x0: &Tensor, [lo, hi]: [f64; 2]) -> Tensor {
+    pub fn project(&self, x: &Tensor, x0: &Tensor, bounds: [f64; 2]) -> Tensor {
+        let [lo, hi] = bounds;
         match self.norm {
+            _ if self.budget().is_none() => x.clamp(lo, hi),
             Norm::Linf => {
                 // A step of length 0, for the projection at its end.
                 let op = Fused::PgdStep { step: 0.0, eps: self.eps, lo, hi };
                 Tensor::fused(op, [x.clone(), x.clone(), x0.clone()])
             }
-            Norm::L2 => {
-                let delta = x - x0;
-                let length = length2(&delta);
-                let factor = length.fill(self.eps) / length.maximum(&length.scalar(1e-12));
-                let factor = factor.minimum(&length.scalar(1.0)).per_sample(x);
-                (x0 + delta * factor).clamp(lo, hi)
-            }
-            Norm::L1 => project_l1(x, x0, self.eps, [lo, hi]),
-            Norm::L0 => project_l0(x, x0, self.eps).clamp(lo, hi),
+            _ => project(self.norm, x, x0, &x.scalar(self.eps), bounds),
         }
     }
 
@@ -131,6 +141,47 @@ impl Threat {
     }
 }
 
+/// [`Threat::project`] with a radius for each sample (`[N]`), or a scalar for all (not in Linf).
+pub(super) fn project(
+    norm: Norm,
+    x: &Tensor,
+    x0: &Tensor,
+    eps: &Tensor,
+    [lo, hi]: [f64; 2],
+) -> Tensor {
+    match norm {
+        Norm::Linf => {
+            let eps = eps.per_sample(x);
+            x.maximum(&(x0 - &eps)).minimum(&(x0 + &eps)).clamp(lo, hi)
+        }
+        Norm::L2 => {
+            let delta = x - x0;
+            let length = length2(&delta);
+            let factor = eps / &length.maximum(&length.scalar(1e-12));
+            let factor = factor.minimum(&length.scalar(1.0)).per_sample(x);
+            (x0 + delta * factor).clamp(lo, hi)
+        }
+        Norm::L1 => project_l1(x, x0, eps, [lo, hi]),
+        Norm::L0 => project_l0(x, x0, eps).clamp(lo, hi),
+    }
+}
+
+/// Size of each sample's perturbation, `[N]`.
+pub(super) fn sizes(norm: Norm, delta: &Tensor) -> Tensor {
+    match norm {
+        Norm::Linf => largest(&delta.abs()),
+        Norm::L2 => length2(delta),
+        Norm::L1 => delta.abs().sum_per_sample(),
+        Norm::L0 => delta.scalar(0.0).lt(&delta.abs()).sum_per_sample(),
+    }
+}
+
+/// The largest value of each sample, `[N]`.
+pub(super) fn largest(values: &Tensor) -> Tensor {
+    let n = values.dim(0);
+    values.reshape(&[n, values.shape().iter().skip(1).product()]).max(1).reshape(&[n])
+}
+
 /// Euclidean length per sample, `[N]`.
 pub(super) fn length2(delta: &Tensor) -> Tensor {
     delta.square().sum_per_sample().sqrt()
@@ -142,20 +193,19 @@ const HALVINGS: usize = 40;
 /// Projection onto the L1 ball and the box at once: `clip(sign(d) max(|d| - t, 0), lo - x0, hi - x0)`
 /// for the smallest `t >= 0` that keeps to the budget (the condition of Croce and Hein 2021,
 /// proposition 2.1), found by bisection, which needs no sorting and so runs on every backend.
-fn project_l1(x: &Tensor, x0: &Tensor, eps: f64, [lo, hi]: [f64; 2]) -> Tensor {
+fn project_l1(x: &Tensor, x0: &Tensor, eps: &Tensor, [lo, hi]: [f64; 2]) -> Tensor {
     let delta = x - x0;
     let (size, sign) = (delta.abs(), delta.sign());
-    let (low, high) = (x0.affine(-1.0, lo), x0.affine(-1.0, hi));
-    let shrunk = |t: &Tensor| {
-        let rest = (&size - &t.per_sample(x)).maximum(&size.scalar(0.0));
-        (rest * &sign).maximum(&low).minimum(&high)
-    };
-    let threshold = bisect(&size, |t| shrunk(t).abs().sum_per_sample(), eps);
-    x0 + shrunk(&threshold)
+    // How far each value may go in the direction that it went.
+    let zero = x.scalar(0.0);
+    let room = x0.affine(-1.0, hi).where_(&zero.lt(&delta), &(x0 - lo));
+    let shrunk = |t: &Tensor| (&size - &t.per_sample(x)).maximum(&zero).minimum(&room);
+    let threshold = bisect(&size, |t| shrunk(t).sum_per_sample(), eps);
+    (x0 + shrunk(&threshold) * sign).clamp(lo, hi)
 }
 
 /// The `eps` largest changes (fewer where several are equally large).
-fn project_l0(x: &Tensor, x0: &Tensor, eps: f64) -> Tensor {
+fn project_l0(x: &Tensor, x0: &Tensor, eps: &Tensor) -> Tensor {
     let delta = x - x0;
     let size = delta.abs();
     let above = |t: &Tensor| t.per_sample(x).lt(&size);
@@ -164,16 +214,18 @@ fn project_l0(x: &Tensor, x0: &Tensor, eps: f64) -> Tensor {
 }
 
 /// Per sample, the smallest `t` in `[0, max(values)]` with `amount(t) <= limit`, for an `amount` that
-/// falls with `t`. `[N]`.
-pub(super) fn bisect(values: &Tensor, amount: impl Fn(&Tensor) -> Tensor, limit: f64) -> Tensor {
-    let n = values.dim(0);
-    let flat = values.reshape(&[n, values.shape().iter().skip(1).product()]);
-    let mut above = flat.max(1).reshape(&[n]);
+/// falls with `t`; `limit` is a scalar or `[N]`. `[N]`.
+pub(super) fn bisect(
+    values: &Tensor,
+    amount: impl Fn(&Tensor) -> Tensor,
+    limit: &Tensor,
+) -> Tensor {
+    let mut above = largest(values);
     let mut below = above.fill(0.0);
-    let enough = amount(&below).le(&below.scalar(limit));
+    let enough = amount(&below).le(limit);
     for _ in 0..HALVINGS {
         let middle = (&below + &above) * 0.5;
-        let fits = amount(&middle).le(&middle.scalar(limit));
+        let fits = amount(&middle).le(limit);
         above = middle.where_(&fits, &above);
         below = below.where_(&fits, &middle);
     }

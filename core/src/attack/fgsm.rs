@@ -99,10 +99,31 @@ pub(super) fn gradient(
     x: &Tensor,
     goal: &Goal,
 ) -> Result<(Tensor, Tensor)> {
+    let at = ascent(model, x, |logits| goal.objective(logits))?;
+    Ok((at.logits, at.g))
+}
+
+/// What one forward and one backward pass tell of a point.
+pub(super) struct Ascent {
+    /// `[N, C]`.
+    pub(super) logits: Tensor,
+    /// The loss of each sample, `[N]`.
+    pub(super) loss: Tensor,
+    /// Gradient of the summed loss, shaped like the point.
+    pub(super) g: Tensor,
+}
+
+/// Logits, loss and gradient at `x` for a loss of the logits, `[N]`.
+pub(super) fn ascent(
+    model: &dyn Classifier,
+    x: &Tensor,
+    loss: impl Fn(&Tensor) -> Tensor,
+) -> Result<Ascent> {
     let x = x.detach().tracked();
     let logits = model.logits(&x)?;
-    let Some(g) = grad(&goal.objective(&logits), &[&x])?.pop() else {
+    let loss = loss(&logits);
+    let Some(g) = grad(&loss, &[&x])?.pop() else {
         bail!(Usage, "attack: one gradient was asked for and none came");
     };
-    Ok((logits.detach(), g))
+    Ok(Ascent { logits: logits.detach(), loss: loss.detach(), g })
 }

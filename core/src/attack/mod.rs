@@ -6,17 +6,33 @@
 //! came out in f64. [`ATTACKS`] lists them; adding one is its file, its `mod` line, and its line in
 //! the table.
 
+mod apgd;
 pub mod ball;
+mod best;
+mod boundary;
+mod climb;
+mod cw;
+mod ddn;
+mod deepfool;
+pub mod dlr;
+mod ead;
+mod fab;
 mod fgsm;
+mod fmn;
 mod goal;
+mod jsma;
+mod mi_fgsm;
 mod minimal;
 mod perturb;
 mod pgd;
+mod resize;
+mod rows;
 mod step;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
+pub use apgd::ApgdLoss;
 pub use ball::Threat;
 pub use goal::{Aim, Goal};
 pub use minimal::{Minimal, minimal_perturbations};
@@ -110,6 +126,15 @@ pub trait Attack: Send + Sync {
 attacks! {
     fgsm::Fgsm,
     pgd::Pgd,
+    apgd::Apgd,
+    cw::Cw,
+    deepfool::DeepFool,
+    fab::Fab,
+    ddn::Ddn,
+    fmn::Fmn,
+    mi_fgsm::MiFgsm,
+    ead::Ead,
+    jsma::Jsma,
 }
 
 impl AttackConfig {
@@ -140,7 +165,8 @@ mod tests {
             assert_eq!(config.name(), entry.name);
             let text = toml::to_string(&config).unwrap();
             assert!(text.contains(&format!("type = \"{}\"", entry.name)), "{text}");
-            let least = format!("type = \"{}\"\neps = 0.1\n", entry.name);
+            let budget = if entry.minimal { "" } else { "eps = 0.1\n" };
+            let least = format!("type = \"{}\"\n{budget}", entry.name);
             assert!(toml::from_str::<AttackConfig>(&least).is_ok(), "needs more than a budget");
         }
     }

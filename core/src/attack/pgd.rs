@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::best::Best;
 use super::fgsm::{gradient, linf};
 use super::step::direction;
 use super::{Access, Attack, AttackSpec, Draws, Goal, L1Step, Norm, Threat};
@@ -207,37 +208,5 @@ impl Attack for Pgd {
             Best::update(&mut best, run);
         }
         Ok(best.map_or_else(|| x.clone(), |b| b.x))
-    }
-}
-
-/// The best iterates so far of a batch, decided per sample.
-#[derive(Clone)]
-struct Best {
-    x: Tensor,
-    /// Objective, `[N]`.
-    loss: Tensor,
-    /// 1 where the goal is reached, `[N]`, in the dtype of the loss.
-    reached: Tensor,
-}
-
-impl Best {
-    fn at(x: &Tensor, logits: &Tensor, goal: &Goal) -> Self {
-        let loss = goal.objective(logits);
-        Best { x: x.clone(), reached: goal.reached(logits).cast(loss.dtype()), loss }
-    }
-
-    fn update(best: &mut Option<Best>, new: Best) {
-        let Some(old) = best.take() else {
-            *best = Some(new);
-            return;
-        };
-        let gained = old.reached.lt(&new.reached);
-        let stronger = old.reached.eq(&new.reached) * old.loss.lt(&new.loss);
-        let better = gained.maximum(&stronger);
-        *best = Some(Best {
-            x: new.x.where_(&better.per_sample(&new.x), &old.x),
-            loss: new.loss.where_(&better, &old.loss),
-            reached: new.reached.maximum(&old.reached),
-        });
     }
 }

@@ -46,14 +46,21 @@ fn sparse(g: &Tensor, x: &Tensor, [lo, hi]: [f64; 2], share: f64) -> Tensor {
     let down = g.lt(&zero) * x.scalar(lo).lt(x);
     let movable = g.abs() * (up + down);
     let features: usize = g.shape().iter().skip(1).product();
-    let count = (share * features as f64).floor().max(1.0);
-    let above = |t: &Tensor| t.per_sample(g).lt(&movable);
-    let threshold = bisect(&movable, |t| above(t).sum_per_sample(), count);
+    let count = g.scalar((share * features as f64).floor().max(1.0));
+    scaled_signs(g, &movable, &count)
+}
+
+/// Signs of `g` where `weight` is among the `count` largest of its sample (a scalar, or `[N]`), divided
+/// by their number: a step of length 1 in L1.
+pub(super) fn scaled_signs(g: &Tensor, weight: &Tensor, count: &Tensor) -> Tensor {
+    let zero = g.scalar(0.0);
+    let above = |t: &Tensor| t.per_sample(g).lt(weight);
+    let threshold = bisect(weight, |t| above(t).sum_per_sample(), count);
     // With `count` values strictly above the threshold the set is exact; ties at the largest value
     // leave it empty, and then all of the ties are taken.
     let strict = above(&threshold);
     let some = zero.lt(&strict.sum_per_sample()).per_sample(g);
-    let top = threshold.per_sample(g).le(&movable) * zero.lt(&movable);
+    let top = threshold.per_sample(g).le(weight) * zero.lt(weight);
     let chosen = strict.where_(&some, &top);
     scaled(&(g.sign() * &chosen), &chosen.sum_per_sample())
 }

@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Attack, Threat};
-use crate::Result;
+use super::{Attack, Norm, Threat};
+use crate::{Result, bail};
 
 /// The configuration of an attack, which is the attack itself once its constants have been checked.
 ///
@@ -18,6 +18,11 @@ pub trait AttackSpec: Attack + Clone + PartialEq + Debug + Serialize + Deseriali
     const NAME: &'static str;
     /// One line for listings.
     const SUMMARY: &'static str;
+    /// The norms that it is defined in, the usual one first.
+    const NORMS: &'static [Norm] = &[Norm::Linf, Norm::L2, Norm::L1];
+    /// Whether it looks for the smallest perturbation by itself, so that it can do without a budget
+    /// ([`Threat::unbounded`]). With one, what it finds farther away counts as a failure.
+    const MINIMAL: bool = false;
 
     /// The attack at a budget, its other constants at their usual values.
     fn at(threat: Threat) -> Self;
@@ -36,12 +41,53 @@ pub trait AttackSpec: Attack + Clone + PartialEq + Debug + Serialize + Deseriali
     fn with_threat(&self, threat: Threat) -> Self;
 }
 
+/// Checks what all attacks have in common: the norm is one of the attack's, and there is a budget
+/// unless it can do without.
+///
+/// # Errors
+/// Names the norms, or the budget.
+pub(super) fn check_threat<A: AttackSpec>(threat: Threat) -> Result<()> {
+    if !A::NORMS.contains(&threat.norm) {
+        let norms: Vec<&str> = A::NORMS.iter().map(|n| n.name()).collect();
+        bail!(Config, "{}: not defined in {}; choose {}", A::NAME, threat.norm, norms.join(" or "));
+    }
+    if A::MINIMAL && threat.budget().is_none() { Ok(()) } else { threat.check() }
+}
+
+/// Checks that a number of steps, restarts or the like is at least 1.
+pub(super) fn at_least_one<A: AttackSpec>(name: &str, count: usize) -> Result<()> {
+    if count == 0 {
+        bail!(Config, "{}: {name} = 0 must be at least 1", A::NAME);
+    }
+    Ok(())
+}
+
+/// Checks that a constant is positive and finite.
+pub(super) fn positive<A: AttackSpec>(name: &str, value: f64) -> Result<()> {
+    if !(value > 0.0 && value.is_finite()) {
+        bail!(Config, "{}: {name} = {value} must be positive", A::NAME);
+    }
+    Ok(())
+}
+
+/// Checks that a constant is in `[0, 1]`.
+pub(super) fn share<A: AttackSpec>(name: &str, value: f64) -> Result<()> {
+    if !(0.0..=1.0).contains(&value) {
+        bail!(Config, "{}: {name} = {value} must be in [0, 1]", A::NAME);
+    }
+    Ok(())
+}
+
 /// An attack that can be asked for by name.
 pub struct AttackEntry {
     /// Name on the command line and in configurations.
     pub name: &'static str,
     /// One line for listings.
     pub summary: &'static str,
+    /// The norms that it is defined in, the usual one first.
+    pub norms: &'static [Norm],
+    /// Whether it can do without a budget.
+    pub minimal: bool,
     /// Makes the attack at a budget, with its other constants at their usual values.
     pub at: fn(Threat) -> super::AttackConfig,
 }
@@ -55,6 +101,8 @@ macro_rules! attacks {
         pub const ATTACKS: &[AttackEntry] = &[$(AttackEntry {
             name: <$Spec as AttackSpec>::NAME,
             summary: <$Spec as AttackSpec>::SUMMARY,
+            norms: <$Spec as AttackSpec>::NORMS,
+            minimal: <$Spec as AttackSpec>::MINIMAL,
             at: |threat| AttackConfig::$Spec(<$Spec as AttackSpec>::at(threat)),
         }),+];
 
