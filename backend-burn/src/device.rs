@@ -159,8 +159,8 @@ impl Backend for Burn {
         &self.info
     }
 
-    fn supports(&self, _op: OpCode, dtype: DType) -> bool {
-        engine!(self, engine => engine.supports(dtype))
+    fn supports(&self, op: OpCode, dtype: DType) -> bool {
+        op != OpCode::ConvWeightGrads && engine!(self, engine => engine.supports(dtype))
     }
 
     fn upload(&self, aval: &Aval, bytes: &[u8]) -> Result<Buf> {

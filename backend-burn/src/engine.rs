@@ -256,6 +256,7 @@ fn fused<B: Inner>(
         Fused::PgdStep { step, eps, lo, hi } => {
             step::pgd(place, [*step, *eps, *lo, *hi], operands(code, args)?)?
         }
+        Fused::ConvWeightGrads { .. } => return Err(unknown(code)),
         Fused::AdamStep { .. } => return step::adam(fused, operands(code, args)?),
     };
     Ok(smallvec![num])

@@ -218,6 +218,28 @@ pub(crate) fn weight_grad<T: Float>(
     Ok(T::into_buf(made))
 }
 
+/// `(x, g)`: the derivative in the weight from each image alone.
+pub(crate) fn weight_grads<T: Float>(
+    ctx: &Ctx,
+    conv: &Conv,
+    args: &[Arg<'_, Buf>],
+    shape: Shape,
+) -> Result<Buf> {
+    let (x, g) = (operand::<T>(args, 0)?, operand::<T>(args, 1)?);
+    let sizes = Sizes::new(conv, x.shape(), [shape[1], shape[2], shape[3], shape[4]]);
+    let (x, g) = (ctx.dense(x), ctx.dense(g));
+    let made = ctx.make(shape, |out| {
+        let each = (sizes.weight() * sizes.groups).max(1);
+        let images = out.chunks_mut(each).enumerate();
+        let scratch = || ctx.store::<T>(sizes.scratch());
+        ctx.workers.each_with(sizes.work(), images, scratch, |scratch, (i, out)| {
+            let scratch = &mut scratch.data_mut()[..sizes.scratch()];
+            add_images(ctx, &sizes, &x, &g, i..i + 1, scratch, out);
+        });
+    });
+    Ok(T::into_buf(made))
+}
+
 /// The derivative in the weight from some of the images.
 fn add_images<T: Float>(
     ctx: &Ctx,

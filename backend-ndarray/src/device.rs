@@ -227,6 +227,9 @@ fn tiled(ctx: &Ctx, op: &Op, args: &[Arg<'_, Buf>], shape: Shape) -> Option<Resu
         Op::Conv2dDw { conv, .. } if direct(conv) => {
             direct_weight::weight_grad(ctx, conv, args, shape)
         }
+        Op::Fused(Fused::ConvWeightGrads { conv, .. }) if direct(conv) => {
+            direct_weight::weight_grads(ctx, conv, args, shape)
+        }
         _ => return None,
     })
 }
@@ -244,6 +247,7 @@ fn fused<T: Float>(
         Fused::ReluGrad => elementwise::relu_grad::<T>(ctx, args, shape),
         Fused::Linear { relu } => matmul::linear::<T>(ctx, *relu, args, shape),
         Fused::ConvBias { conv, relu } => conv::forward::<T>(ctx, conv, *relu, args, shape),
+        Fused::ConvWeightGrads { conv, .. } => conv::weight_grads::<T>(ctx, conv, args, shape),
         Fused::MaxPool2d(window) => pooling::max_pool::<T>(ctx, window, args, shape),
         Fused::MaxPool2dGrad(window) => pooling::max_pool_grad::<T>(ctx, window, args),
         Fused::SoftmaxXent => softmax::loss::<T>(ctx, args, shape),

@@ -36,11 +36,56 @@ struct WeightGrad<'a> {
     taps: Vec<usize>,
     /// Elements of a stretch.
     depth: usize,
+    /// Pixels of a window.
+    taps_of_weight: usize,
     /// Whether the window's elements are the rows.
     turned: bool,
 }
 
-impl WeightGrad<'_> {
+impl<'a> WeightGrad<'a> {
+    /// For `[x, g]` and a weight `[O, C, kh, kw]`.
+    fn new(ctx: &Ctx, conv: &'a Conv, [x, g]: [&Array<f32>; 2], weight: [usize; 4]) -> Self {
+        let [outputs, channels, height, width] = weight;
+        let padded = Padded::around(x.shape(), conv.padding, conv.padding);
+        let taps = (0..height * width).map(|tap| {
+            padded.position([tap / width * conv.dilation[0], tap % width * conv.dilation[1]])
+        });
+        let (taps, depth) = joined(taps.collect(), channels);
+        let windows = [g.shape()[2], g.shape()[3]];
+        let taps_of_weight = height * width;
+        let mut job = WeightGrad {
+            conv,
+            padded,
+            outputs,
+            windows,
+            taps,
+            depth,
+            taps_of_weight,
+            turned: false,
+        };
+        job.turned = job.is_better_turned(ctx.kernels);
+        job
+    }
+
+    /// Time of a batch, in cheap elementwise operations.
+    fn work(&self, batch: usize) -> usize {
+        let [rows, columns] = self.size();
+        work(batch * self.windows[0] * self.windows[1], rows, columns)
+    }
+
+    /// Writes the sums in the order of the weight, `[O, C, kh, kw]`.
+    fn write(&self, sum: &[f32], out: &mut [f32]) {
+        let taps = self.taps_of_weight;
+        let channels = self.inner() / taps;
+        let steps = if self.turned { [1, self.outputs] } else { [self.inner(), 1] };
+        for (o, out) in out.chunks_exact_mut(self.inner()).enumerate() {
+            for (tap, c) in (0..taps).flat_map(|t| (0..channels).map(move |c| (t, c))) {
+                let i = tap * channels + c;
+                out[c * taps + tap] = sum[o * steps[0] + i * steps[1]];
+            }
+        }
+    }
+
     /// Elements of a window.
     fn inner(&self) -> usize {
         self.taps.len() * self.depth
@@ -145,15 +190,7 @@ pub(crate) fn weight_grad(
     shape: Shape,
 ) -> Result<Buf> {
     let (x, g) = (operand::<f32>(args, 0)?, operand::<f32>(args, 1)?);
-    let [outputs, channels, height, width] = four(shape);
-    let padded = Padded::around(x.shape(), conv.padding, conv.padding);
-    let taps = (0..height * width).map(|tap| {
-        padded.position([tap / width * conv.dilation[0], tap % width * conv.dilation[1]])
-    });
-    let (taps, depth) = joined(taps.collect(), channels);
-    let windows = [g.shape()[2], g.shape()[3]];
-    let mut job = WeightGrad { conv, padded, outputs, windows, taps, depth, turned: false };
-    job.turned = job.is_better_turned(ctx.kernels);
+    let job = WeightGrad::new(ctx, conv, [x, g], four(shape));
     let batch = x.shape()[0];
     let n = shape.numel();
     let shares = SHARES.min(batch).min((PARTIAL_LIMIT / n).max(1));
@@ -165,13 +202,12 @@ pub(crate) fn weight_grad(
     let made = ctx.make(shape, |out| {
         let mut partial = ctx.store::<f32>(shares * n);
         let partial = &mut partial.data_mut()[..shares * n];
-        let work = work(batch * windows[0] * windows[1], rows, columns);
         let items = partial.chunks_mut(n).enumerate();
         let items = items.flat_map(|(i, sum)| {
             sum.chunks_mut(piece * columns).enumerate().map(move |(j, sum)| (i, j, sum))
         });
         let items = Counted(items, shares * rows.div_ceil(piece));
-        ctx.workers.each(work, items, |(i, j, sum)| {
+        ctx.workers.each(job.work(batch), items, |(i, j, sum)| {
             let images = i * share..batch.min((i + 1) * share);
             job.add_images(ctx, [x, g], images, j * piece, sum);
         });
@@ -179,13 +215,30 @@ pub(crate) fn weight_grad(
         for other in others.chunks_exact(n) {
             first.iter_mut().zip(other).for_each(|(sum, &v)| *sum += v);
         }
-        let steps = if job.turned { [1, outputs] } else { [columns, 1] };
-        for (o, out) in out.chunks_exact_mut(channels * height * width).enumerate() {
-            for (tap, c) in (0..height * width).flat_map(|t| (0..channels).map(move |c| (t, c))) {
-                let i = tap * channels + c;
-                out[c * height * width + tap] = first[o * steps[0] + i * steps[1]];
-            }
-        }
+        job.write(first, out);
+    });
+    Ok(f32::into_buf(made))
+}
+
+/// `(x, g)`: the derivative in the weight from each image alone.
+pub(crate) fn weight_grads(
+    ctx: &Ctx,
+    conv: &Conv,
+    args: &[Arg<'_, Buf>],
+    shape: Shape,
+) -> Result<Buf> {
+    let (x, g) = (operand::<f32>(args, 0)?, operand::<f32>(args, 1)?);
+    let of_one = [shape[1], shape[2], shape[3], shape[4]];
+    let job = WeightGrad::new(ctx, conv, [x, g], of_one);
+    let n = of_one.iter().product();
+    let made = ctx.make(shape, |out| {
+        let images = out.chunks_mut(n).enumerate();
+        let scratch = || ctx.store::<f32>(n);
+        ctx.workers.each_with(job.work(shape[0]), images, scratch, |sum, (i, out)| {
+            let sum = &mut sum.data_mut()[..n];
+            job.add_images(ctx, [x, g], i..i + 1, 0, sum);
+            job.write(sum, out);
+        });
     });
     Ok(f32::into_buf(made))
 }

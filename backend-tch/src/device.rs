@@ -89,8 +89,9 @@ impl Backend for Tch {
 
     /// Every fused operation has a form here that is faster than its parts: fewer passes, fewer
     /// arrays, or a kernel of libtorch's own.
-    fn supports(&self, _op: OpCode, _dtype: DType) -> bool {
-        true
+    fn supports(&self, op: OpCode, _dtype: DType) -> bool {
+        // Its decomposition, a grouped convolution, is what libtorch itself does for one.
+        op != OpCode::ConvWeightGrads
     }
 
     fn upload(&self, aval: &Aval, bytes: &[u8]) -> Result<Buf> {
@@ -211,7 +212,9 @@ fn fused(fused: &Fused, args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
         Fused::SoftmaxXent => softmax::loss(args),
         Fused::SoftmaxXentGrad => softmax::grad(args, out),
         Fused::PgdStep { step, eps, lo, hi } => step::pgd([*step, *eps, *lo, *hi], args, out),
-        Fused::AdamStep { .. } => Err(no_kernel(fused.code()).into()),
+        Fused::ConvWeightGrads { .. } | Fused::AdamStep { .. } => {
+            Err(no_kernel(fused.code()).into())
+        }
     }
 }
 

@@ -251,6 +251,7 @@ typedef struct inocula_backend_api {
  *   1007  softmax_xent_grad  3
  *   1008  pgd_step           3                                                                     step eps lo hi
  *   1009  adam_step          4                                                                     beta1 beta2 step scale eps
+ *   1010  conv_weight_grads  2         stride[2] padding[2] dilation[2] groups kernel[2]
  */
 enum {
     INOCULA_OP_NEG = 1,
@@ -307,7 +308,8 @@ enum {
     INOCULA_OP_SOFTMAX_XENT = 1006,
     INOCULA_OP_SOFTMAX_XENT_GRAD = 1007,
     INOCULA_OP_PGD_STEP = 1008,
-    INOCULA_OP_ADAM_STEP = 1009
+    INOCULA_OP_ADAM_STEP = 1009,
+    INOCULA_OP_CONV_WEIGHT_GRADS = 1010
 };
 /*
  * END GENERATED

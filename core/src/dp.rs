@@ -6,4 +6,5 @@
 //! are not here: with what is here alone, no model may be called private.
 
 pub mod clip;
+pub mod ghost;
 pub mod noise;

@@ -6,7 +6,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::op::{Fused, Window};
+use crate::op::{Conv, Fused, Window};
 use crate::tensor::Tensor;
 
 /// The outputs of `op` on `args`, by primitives. `args` have been checked by inference.
@@ -19,6 +19,7 @@ pub fn decompose(op: &Fused, args: &[Tensor]) -> SmallVec<[Tensor; 1]> {
             let bias = args[2].reshape(&[args[2].dim(0), 1, 1]);
             relu_if(relu, args[0].conv2d(&args[1], conv) + bias)
         }
+        Fused::ConvWeightGrads { conv, kernel } => weight_grads(&args[0], &args[1], conv, kernel),
         Fused::MaxPool2d(window) => at_maxima(&args[0], &args[0], window),
         Fused::MaxPool2dGrad(window) => max_pool2d_grad(&args[0], &args[1], window),
         Fused::SoftmaxXent => {
@@ -47,6 +48,19 @@ pub fn decompose(op: &Fused, args: &[Tensor]) -> SmallVec<[Tensor; 1]> {
 
 fn relu_if(relu: bool, x: Tensor) -> Tensor {
     if relu { x.maximum(&x.scalar(0.0)) } else { x }
+}
+
+/// One convolution in which every sample is a group of its own, so that nothing is added over them.
+fn weight_grads(x: &Tensor, g: &Tensor, conv: Conv, kernel: [usize; 2]) -> Tensor {
+    let [n, outputs, groups] = [x.dim(0), g.dim(1), conv.groups];
+    let channels = x.dim(1) / groups;
+    let shape = [n, outputs, channels, kernel[0], kernel[1]];
+    if n == 0 {
+        return Tensor::zeros(x.device(), x.dtype(), &shape);
+    }
+    let one = |t: &Tensor| t.reshape(&[1, n * t.dim(1), t.dim(2), t.dim(3)]);
+    let apart = Conv { groups: n * groups, ..conv };
+    one(x).conv2d_dw(&one(g), apart, kernel).reshape(&shape)
 }
 
 /// `[N, C, H, W]` as `[N, C, H * W]`, which is what max-pool positions index.

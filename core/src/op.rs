@@ -151,6 +151,14 @@ pub enum Fused {
         /// Whether a ReLU follows.
         relu: bool,
     },
+    /// `(x [N, C, H, W], g [N, O, OH, OW])`: the derivative of a convolution in its weight for each
+    /// sample alone, `[N, O, C/groups, kh, kw]`; their sum over samples is [`Op::Conv2dDw`].
+    ConvWeightGrads {
+        /// Geometry.
+        conv: Conv,
+        /// Extent of the weight, `[kh, kw]`.
+        kernel: [usize; 2],
+    },
     /// `(x [N, C, H, W])`: the largest value of each window. Padding never wins.
     MaxPool2d(Window),
     /// `(x [N, C, H, W], g [N, C, OH, OW])`: each `g` added where its window had its first maximum.

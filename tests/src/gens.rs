@@ -369,6 +369,11 @@ impl Gen {
                 let args = vec![self.floats(&x), self.floats(&w), self.floats(&bias)];
                 (Fused::ConvBias { conv, relu: self.flip() }, args)
             }
+            OpCode::ConvWeightGrads => {
+                let (x, w, conv, y) = self.conv();
+                let args = vec![self.floats(&x), self.floats(&y)];
+                (Fused::ConvWeightGrads { conv, kernel: [w[2], w[3]] }, args)
+            }
             OpCode::MaxPool2d => {
                 let shape = self.image();
                 (Fused::MaxPool2d(self.window()), vec![self.floats(&shape)])

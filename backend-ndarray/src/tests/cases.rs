@@ -354,7 +354,9 @@ fn convolutions(draw: &mut Draw, cases: &mut Vec<Case>) {
         let dw = Op::Conv2dDw { conv, kernel: [w[2], w[3]] };
         cases.push(Case { op: Op::Conv2d(conv), args: vec![xv.clone(), wv.clone()] });
         cases.push(Case { op: dx, args: vec![gv.clone(), wv.clone()] });
-        cases.push(Case { op: dw, args: vec![xv.clone(), gv] });
+        cases.push(Case { op: dw, args: vec![xv.clone(), gv.clone()] });
+        let each = Fused::ConvWeightGrads { conv, kernel: [w[2], w[3]] };
+        cases.push(Case { op: Op::Fused(each), args: vec![xv.clone(), gv] });
         for relu in [false, true] {
             let args = vec![xv.clone(), wv.clone(), draw.normal(&[w[0]])];
             cases.push(Case { op: Op::Fused(Fused::ConvBias { conv, relu }), args });

@@ -252,6 +252,17 @@ fn fused(fused: &Fused, args: &[Value], out: Aval) -> Value {
         Fused::ConvBias { conv, relu } => {
             conv2d(conv, &args[0], &args[1], Some(&args[2]), *relu, out)
         }
+        Fused::ConvWeightGrads { conv, .. } => {
+            let (x, g) = (&args[0], &args[1]);
+            let mut dw = Value { aval: out, data: vec![0.0; out.shape.numel()] };
+            let size = [x.dims()[2], x.dims()[3]];
+            let weight = Shape::new(&out.shape[1..]).unwrap();
+            each_tap(conv, size, g.aval.shape, weight, |y, i, k| {
+                let place = dw.place(&[&i[..1], &k[..]].concat());
+                dw.data[place] += g.at(&y) * x.at(&i);
+            });
+            dw
+        }
         Fused::MaxPool2d(window) => build(out, |i| {
             let [y, x] = pool_winner(window, &args[0], i).unwrap();
             args[0].at(&[i[0], i[1], y, x])

@@ -10,14 +10,19 @@
 
 pub mod check;
 mod node;
+pub mod per_sample;
 mod vjp;
 
 use std::sync::Arc;
 
 pub(crate) use node::Node;
 
+use crate::op::Op;
 use crate::tensor::Tensor;
 use crate::{Result, bail};
+
+/// A flag for each input of an operation.
+type Needs = smallvec::SmallVec<[bool; 3]>;
 
 /// Gradients of the sum of `y` with respect to `xs`, without history.
 ///
@@ -69,13 +74,7 @@ fn backward(y: &Tensor, seed: &Tensor, xs: &[&Tensor], graph: bool) -> Result<Ve
             y.aval()
         );
     }
-    let mut targets = Vec::with_capacity(xs.len());
-    for x in xs {
-        match x.check()?.node() {
-            Some(node) => targets.push(node.id()),
-            None => bail!(Usage, "grad: {} is not tracked; call `tracked` on it first", x.aval()),
-        }
-    }
+    let targets = ids(xs)?;
     let mut walk = Walk::new(y, &targets);
     walk.seed(y, seed);
     walk.run(&targets, graph);
@@ -85,6 +84,15 @@ fn backward(y: &Tensor, seed: &Tensor, xs: &[&Tensor], graph: bool) -> Result<Ve
         Ok(found)
     });
     grads.collect()
+}
+
+/// What identifies each of `xs` in the graph.
+fn ids(xs: &[&Tensor]) -> Result<Vec<u64>> {
+    let id = |x: &&Tensor| match x.check()?.node() {
+        Some(node) => Ok(node.id()),
+        None => bail!(Usage, "grad: {} is not tracked; call `tracked` on it first", x.aval()),
+    };
+    xs.iter().map(id).collect()
 }
 
 /// The nodes between the targets and the output, with what has been accumulated at each.
@@ -128,28 +136,40 @@ impl Walk {
     }
 
     fn run(&mut self, targets: &[u64], graph: bool) {
+        self.each(targets, |walk, op, node, g| {
+            let needs = walk.needs(node);
+            walk.step(op, node, g, &needs, graph);
+        });
+    }
+
+    /// Calls `visit` with each operation on the way and the cotangent that has arrived there,
+    /// users before what they use. That of a target is kept.
+    fn each(&mut self, targets: &[u64], mut visit: impl FnMut(&mut Self, &Op, &Arc<Node>, Tensor)) {
         for i in (0..self.nodes.len()).rev() {
-            if !self.needed[i] || self.nodes[i].is_leaf() {
+            let node = Arc::clone(&self.nodes[i]);
+            let Some(op) = node.op() else { continue };
+            if !self.needed[i] {
                 continue;
             }
-            let node = Arc::clone(&self.nodes[i]);
             let g = if targets.contains(&node.id()) {
                 self.cotangents[i].clone()
             } else {
                 self.cotangents[i].take()
             };
             if let Some(g) = g {
-                self.step(&node, g, graph);
+                visit(self, op, &node, g);
             }
         }
     }
 
-    /// Sends the cotangent of one node to its inputs.
-    fn step(&mut self, node: &Arc<Node>, g: Tensor, graph: bool) {
-        let needs: smallvec::SmallVec<[bool; 3]> =
-            node.inputs().iter().map(|s| s.node().is_some_and(|p| self.is_needed(p))).collect();
-        let Some(op) = node.op() else { return };
-        let rule = vjp::Rule { op, node, g, needs: &needs, graph };
+    /// Which inputs of an operation lead to a target.
+    fn needs(&self, node: &Node) -> Needs {
+        node.inputs().iter().map(|s| s.node().is_some_and(|p| self.is_needed(p))).collect()
+    }
+
+    /// Sends the cotangent of one node, the result of `op`, to its inputs.
+    fn step(&mut self, op: &Op, node: &Arc<Node>, g: Tensor, needs: &[bool], graph: bool) {
+        let rule = vjp::Rule { op, node, g, needs, graph };
         for (saved, part) in node.inputs().iter().zip(rule.apply()) {
             let place = saved.node().and_then(|p| self.position(p.id()));
             if let (Some(part), Some(i)) = (part, place) {

@@ -89,10 +89,6 @@ impl Node {
         self.op.as_ref()
     }
 
-    pub(crate) fn is_leaf(&self) -> bool {
-        self.op.is_none()
-    }
-
     pub(crate) fn inputs(&self) -> &[Saved] {
         &self.inputs
     }
@@ -143,7 +139,10 @@ fn reads_input(op: &Op, i: usize, tracked: &[bool]) -> bool {
             Fused::MaxPool2d(_) | Fused::SoftmaxXent => true,
             Fused::MaxPool2dGrad(_) => i == 0,
             // Differentiated through their decomposition, which may read anything.
-            Fused::SoftmaxXentGrad | Fused::PgdStep { .. } | Fused::AdamStep { .. } => true,
+            Fused::ConvWeightGrads { .. }
+            | Fused::SoftmaxXentGrad
+            | Fused::PgdStep { .. }
+            | Fused::AdamStep { .. } => true,
         },
         _ => false,
     }

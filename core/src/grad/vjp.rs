@@ -245,10 +245,25 @@ impl Rule<'_> {
                 let args = [self.x(0), self.x(1), g.clone()];
                 smallvec![Some(Tensor::fused(Fused::SoftmaxXentGrad, args)), None]
             }
-            Fused::SoftmaxXentGrad | Fused::PgdStep { .. } | Fused::AdamStep { .. } => {
-                self.through_decomposition(fused)
-            }
+            Fused::ConvWeightGrads { .. }
+            | Fused::SoftmaxXentGrad
+            | Fused::PgdStep { .. }
+            | Fused::AdamStep { .. } => self.through_decomposition(fused),
         }
+    }
+
+    /// The operation without the ReLU that ends it, and the cotangent of its result.
+    pub(super) fn before_relu(&self) -> (Op, Tensor) {
+        let op = match *self.op {
+            Op::Fused(Fused::Linear { .. }) => Fused::Linear { relu: false },
+            Op::Fused(Fused::ConvBias { conv, .. }) => Fused::ConvBias { conv, relu: false },
+            _ => return (self.op.clone(), self.g.clone()),
+        };
+        let relu = matches!(
+            self.op,
+            Op::Fused(Fused::Linear { relu: true } | Fused::ConvBias { relu: true, .. })
+        );
+        (Op::Fused(op), self.through_relu(relu))
     }
 
     /// The cotangent before a ReLU, where one ends the operation.

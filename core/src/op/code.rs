@@ -96,6 +96,7 @@ op_codes! {
     SoftmaxXentGrad = 1007 "softmax_xent_grad" 3,
     PgdStep = 1008 "pgd_step" 3,
     AdamStep = 1009 "adam_step" 4,
+    ConvWeightGrads = 1010 "conv_weight_grads" 2,
 }
 
 impl OpCode {
@@ -179,6 +180,7 @@ impl Fused {
             Fused::ReluGrad => OpCode::ReluGrad,
             Fused::Linear { .. } => OpCode::Linear,
             Fused::ConvBias { .. } => OpCode::ConvBias,
+            Fused::ConvWeightGrads { .. } => OpCode::ConvWeightGrads,
             Fused::MaxPool2d(_) => OpCode::MaxPool2d,
             Fused::MaxPool2dGrad(_) => OpCode::MaxPool2dGrad,
             Fused::SoftmaxXent => OpCode::SoftmaxXent,

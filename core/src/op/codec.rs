@@ -60,7 +60,9 @@ impl OpCode {
             OpCode::MatMul => ("trans_a trans_b", ""),
             OpCode::Conv2d => ("stride[2] padding[2] dilation[2] groups", ""),
             OpCode::Conv2dDx => ("stride[2] padding[2] dilation[2] groups input[2]", ""),
-            OpCode::Conv2dDw => ("stride[2] padding[2] dilation[2] groups kernel[2]", ""),
+            OpCode::Conv2dDw | OpCode::ConvWeightGrads => {
+                ("stride[2] padding[2] dilation[2] groups kernel[2]", "")
+            }
             OpCode::Linear => ("relu", ""),
             OpCode::ConvBias => ("stride[2] padding[2] dilation[2] groups relu", ""),
             OpCode::PgdStep => ("", "step eps lo hi"),
@@ -172,6 +174,10 @@ impl Encoded {
                 self.conv(conv);
                 self.push(usize::from(*relu));
             }
+            Fused::ConvWeightGrads { conv, kernel } => {
+                self.conv(conv);
+                self.list(kernel);
+            }
             Fused::MaxPool2d(window) | Fused::MaxPool2dGrad(window) => self.window(window),
             Fused::PgdStep { step, eps, lo, hi } => self.floats.extend([*step, *eps, *lo, *hi]),
             Fused::AdamStep { beta1, beta2, step, scale, eps } => {
@@ -250,6 +256,9 @@ impl Reader<'_> {
             OpCode::Linear => Op::Fused(Fused::Linear { relu: self.flag()? }),
             OpCode::ConvBias => {
                 Op::Fused(Fused::ConvBias { conv: self.conv()?, relu: self.flag()? })
+            }
+            OpCode::ConvWeightGrads => {
+                Op::Fused(Fused::ConvWeightGrads { conv: self.conv()?, kernel: self.pair()? })
             }
             OpCode::MaxPool2d => Op::Fused(Fused::MaxPool2d(self.window()?)),
             OpCode::MaxPool2dGrad => Op::Fused(Fused::MaxPool2dGrad(self.window()?)),

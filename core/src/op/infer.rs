@@ -90,7 +90,7 @@ impl Op {
             Op::MatMul { trans_a, trans_b } => matmul(*trans_a, *trans_b, args[0], args[1]),
             Op::Conv2d(conv) => conv2d(code, conv, args[0], args[1]),
             Op::Conv2dDx { conv, input } => conv2d_dx(conv, *input, args[0], args[1]),
-            Op::Conv2dDw { conv, kernel } => conv2d_dw(conv, *kernel, args[0], args[1]),
+            Op::Conv2dDw { conv, kernel } => conv2d_dw(code, conv, *kernel, args[0], args[1]),
             Op::MaxPool2dIdx(window) => {
                 let pooled = pool(code, window, args[0])?;
                 Ok(Aval::new(DType::I64, pooled.shape))
@@ -118,6 +118,12 @@ fn infer_fused(fused: &Fused, args: &[Aval]) -> Result<Avals> {
             let out = conv2d(code, conv, args[0], args[1])?;
             want_bias(code, args[2], out.shape[1], args[0].dtype)?;
             out
+        }
+        Fused::ConvWeightGrads { conv, kernel } => {
+            let sum = conv2d_dw(code, conv, *kernel, args[0], args[1])?;
+            let mut each: Axes = smallvec![args[0].shape[0]];
+            each.extend_from_slice(&sum.shape);
+            Aval::new(sum.dtype, Shape::new(&each)?)
         }
         Fused::MaxPool2d(window) => pool(code, window, args[0])?,
         Fused::MaxPool2dGrad(window) => {

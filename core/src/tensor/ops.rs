@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::Tensor;
-use crate::op::{Axes, Binary, Compare, Conv, Op, Unary, Window};
+use crate::op::{Axes, Binary, Compare, Conv, Fused, Op, Unary, Window};
 use crate::{DType, Shape};
 
 macro_rules! unary {
@@ -264,6 +264,13 @@ impl Tensor {
     #[must_use]
     pub fn conv2d_dw(&self, grad: &Tensor, conv: Conv, kernel: [usize; 2]) -> Tensor {
         Tensor::apply(Op::Conv2dDw { conv, kernel }, [self.clone(), grad.clone()])
+    }
+
+    /// As [`Tensor::conv2d_dw`] for each sample alone, `[N, O, C/groups, kh, kw]`.
+    #[track_caller]
+    #[must_use]
+    pub fn conv_weight_grads(&self, grad: &Tensor, conv: Conv, kernel: [usize; 2]) -> Tensor {
+        Tensor::fused(Fused::ConvWeightGrads { conv, kernel }, [self.clone(), grad.clone()])
     }
 
     /// Position `h * W + w` (i64) of the first largest value of each window.

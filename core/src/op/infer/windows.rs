@@ -106,8 +106,13 @@ pub(super) fn conv2d_dx(conv: &Conv, input: [usize; 2], g: Aval, w: Aval) -> Res
     Ok(Aval::new(dtype, Shape::new(&xs)?))
 }
 
-pub(super) fn conv2d_dw(conv: &Conv, kernel: [usize; 2], x: Aval, g: Aval) -> Result<Aval> {
-    let code = OpCode::Conv2dDw;
+pub(super) fn conv2d_dw(
+    code: OpCode,
+    conv: &Conv,
+    kernel: [usize; 2],
+    x: Aval,
+    g: Aval,
+) -> Result<Aval> {
     let dtype = want_same_dtype(code, &[x, g])?;
     want_float(code, x)?;
     let (xs, gs) = (want_rank4(code, "input", x)?, want_rank4(code, "gradient", g)?);

@@ -1,0 +1,193 @@
+//! Clipped sums of per-sample gradients from one forward and one backward pass.
+//!
+//! For a weight that each sample meets once, the norm of a sample's gradient `g x^T` is
+//! `|g| |x|`, so no per-sample gradient is made ("ghost norms": Goodfellow 2015; Li et al. 2022,
+//! arXiv 2110.05679). The cotangents that gave the norms are kept, scaled by the clipping factors
+//! and contracted with the inputs, so there is no second backward pass ("book-keeping": Bu et al.
+//! 2023, arXiv 2210.00038). A convolution over T pixels has the choice of the norm from two T x T
+//! Gram matrices or of making the gradient of each sample; the rule of Bu et al. 2022
+//! (arXiv 2205.10683, section 4), `2 T^2` against the size of the weight, decides for each one.
+
+use crate::grad::per_sample::{Use, uses};
+use crate::op::{Axes, Conv};
+use crate::{Result, Tensor, bail};
+
+use super::clip;
+
+/// The gradients of the losses of a batch, each sample's apart, as far as they have been made.
+pub struct PerSample {
+    parts: Vec<Part>,
+    samples: usize,
+}
+
+/// The gradients in one parameter.
+enum Part {
+    /// As inputs `[N, T, I]` and cotangents `[N, T, O]` of T linear maps.
+    Outer { x: Tensor, g: Tensor },
+    /// As inputs and cotangents of one convolution.
+    Windows { x: Tensor, g: Tensor, conv: Conv, kernel: [usize; 2] },
+    /// Made, `[N, ...shape]`.
+    Each(Tensor),
+}
+
+impl PerSample {
+    /// Of `losses` `[N]` with respect to tracked `params`, by one backward pass. A sample may meet a
+    /// parameter several times (the two passes of TRADES): its gradient is the sum.
+    ///
+    /// # Errors
+    /// As [`uses`], or a parameter is not used at all.
+    pub fn of(losses: &Tensor, params: &[&Tensor]) -> Result<Self> {
+        let [samples] = losses.shape()[..] else {
+            bail!(Shape, "per-sample gradients: the losses are {}, not [N]", losses.shape());
+        };
+        let uses = uses(losses, params)?;
+        let parts = params.iter().zip(uses).map(|(param, uses)| Part::new(uses, param, samples));
+        Ok(PerSample { parts: parts.collect::<Result<_>>()?, samples })
+    }
+
+    /// Squared L2 norms `[N]` of the gradients in each parameter.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn squared_norms(&self) -> Result<Vec<Tensor>> {
+        let norms = self.parts.iter().map(|part| {
+            let norms = part.squared_norms(self.samples);
+            norms.check()?;
+            Ok(norms)
+        });
+        norms.collect()
+    }
+
+    /// The sum over samples of `factors[n]` times the gradient of sample n, a tensor a parameter.
+    ///
+    /// # Errors
+    /// `factors` is not `[N]`, or the device failed.
+    pub fn weighted_sum(&self, factors: &Tensor) -> Result<Vec<Tensor>> {
+        if factors.check()?.shape()[..] != [self.samples] {
+            bail!(Shape, "clip: factors {} for {} samples", factors.shape(), self.samples);
+        }
+        let sums = self.parts.iter().map(|part| {
+            let sum = part.weighted_sum(factors);
+            sum.check()?;
+            Ok(sum)
+        });
+        sums.collect()
+    }
+
+    /// The sum over samples of their gradients, each clipped to `bound` in the L2 norm over all
+    /// parameters.
+    ///
+    /// # Errors
+    /// `bound` is not positive and finite, or the device failed.
+    pub fn clipped_sum(&self, bound: f64) -> Result<Vec<Tensor>> {
+        let norms = self.squared_norms()?;
+        let Some(total) = norms.into_iter().reduce(|a, b| a + b) else {
+            bail!(Usage, "clip: there are no gradients");
+        };
+        self.weighted_sum(&clip::factors(&total, bound)?)
+    }
+}
+
+impl Part {
+    fn new(uses: Vec<Use>, param: &Tensor, samples: usize) -> Result<Self> {
+        let pair = |of: &Use| match of {
+            Use::Matrix { x, g } => Some((row(x), row(g))),
+            _ => None,
+        };
+        let pairs: Option<(Vec<Tensor>, Vec<Tensor>)> = uses.iter().map(pair).collect();
+        if let Some((x, g)) = pairs
+            && let (Some(x), Some(g)) = (joined(&x), joined(&g))
+        {
+            return Ok(Part::Outer { x, g });
+        }
+        if let [Use::Conv { x, g, conv, kernel }] = &uses[..] {
+            let pixels = g.dim(2) * g.dim(3);
+            if 2 * pixels * pixels < param.shape().numel() {
+                let (x, g) = (x.clone(), g.clone());
+                return Ok(Part::Windows { x, g, conv: *conv, kernel: *kernel });
+            }
+        }
+        let Some(sum) = uses.iter().map(each).reduce(|sum, next| sum + next) else {
+            let mut shape: Axes = smallvec::smallvec![samples];
+            shape.extend_from_slice(&param.shape());
+            return Ok(Part::Each(Tensor::zeros(param.device(), param.dtype(), &shape)));
+        };
+        Ok(Part::Each(sum))
+    }
+
+    fn squared_norms(&self, n: usize) -> Tensor {
+        match self {
+            Part::Outer { x, g } if x.dim(1) == 1 => {
+                (x.square().sum(&[1, 2]) * g.square().sum(&[1, 2])).reshape(&[n])
+            }
+            // |sum_t g_t x_t^T|^2 = sum_(s,t) (g_s . g_t)(x_s . x_t).
+            Part::Outer { x, g } => {
+                let gram = |t: &Tensor| t.matmul_t(t, false, true);
+                (gram(x) * gram(g)).sum(&[1, 2]).reshape(&[n])
+            }
+            Part::Windows { x, g, conv, kernel } => {
+                // The same, x_t being the window of pixel t.
+                let windows = x.unfold2d(conv.window(*kernel));
+                let pixels = g.dim(2) * g.dim(3);
+                let grouped = |t: &Tensor, rows: usize| {
+                    t.reshape(&[n, conv.groups, rows / conv.groups, pixels])
+                };
+                let [x, g] = [grouped(&windows, windows.dim(1)), grouped(g, g.dim(1))];
+                let gram = |t: &Tensor| t.matmul_t(t, true, false);
+                (gram(&x) * gram(&g)).sum(&[1, 2, 3]).reshape(&[n])
+            }
+            Part::Each(grads) => {
+                let width = grads.shape()[1..].iter().product();
+                let row = grads.reshape(&[n, 1, width]);
+                row.matmul_t(&row, false, true).reshape(&[n])
+            }
+        }
+    }
+
+    fn weighted_sum(&self, factors: &Tensor) -> Tensor {
+        let n = factors.dim(0);
+        match self {
+            Part::Outer { x, g } => {
+                let flat = |t: &Tensor| t.reshape(&[n * t.dim(1), t.dim(2)]);
+                flat(&(g * &factors.reshape(&[n, 1, 1]))).matmul_t(&flat(x), true, false)
+            }
+            Part::Windows { x, g, conv, kernel } => {
+                x.conv2d_dw(&(g * &factors.reshape(&[n, 1, 1, 1])), *conv, *kernel)
+            }
+            Part::Each(grads) => {
+                let shape = grads.shape();
+                let width = shape[1..].iter().product();
+                let rows = grads.reshape(&[n, width]);
+                factors.reshape(&[1, n]).matmul(&rows).reshape(&shape[1..])
+            }
+        }
+    }
+}
+
+/// The gradient of each sample through one use, `[N, ...]`.
+fn each(of: &Use) -> Tensor {
+    match of {
+        Use::Matrix { x, g } => {
+            let (n, i, o) = (x.dim(0), x.dim(1), g.dim(1));
+            g.reshape(&[n, o, 1]).matmul(&x.reshape(&[n, 1, i]))
+        }
+        Use::Conv { x, g, conv, kernel } => x.conv_weight_grads(g, *conv, *kernel),
+        Use::Bias { g } => {
+            let behind: Axes = (2..g.shape().rank()).collect();
+            g.sum(&behind).reshape(&[g.dim(0), g.dim(1)])
+        }
+    }
+}
+
+/// `[N, I]` as `[N, 1, I]`.
+fn row(x: &Tensor) -> Tensor {
+    x.reshape(&[x.dim(0), 1, x.dim(1)])
+}
+
+/// Tensors `[N, 1, I]` as one along the second axis, if there is any.
+fn joined(rows: &[Tensor]) -> Option<Tensor> {
+    match rows.split_first()? {
+        (one, []) => Some(one.clone()),
+        (first, others) => Some(first.concat(others, 1)),
+    }
+}

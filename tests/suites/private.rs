@@ -1,0 +1,222 @@
+//! Per-sample gradients from one backward pass, against their definition: a loop of batches of one.
+
+use std::process::ExitCode;
+
+use inocula_core::dp::clip;
+use inocula_core::dp::ghost::PerSample;
+use inocula_core::grad::grad;
+use inocula_core::loss::cross_entropy;
+use inocula_core::nn::{Mode, ModelSpec, Params, forward, init_params};
+use inocula_core::rng::Rng;
+use inocula_core::{DType, Device, ErrorKind, Result, Tensor};
+use inocula_tests::harness::{Case, Check, Outcome, ensure, run};
+use inocula_tests::tolerance::deviation;
+
+/// Samples of a batch.
+const SAMPLES: usize = 5;
+
+/// What sums of a few thousand products in f32 may deviate by.
+const TOLERANCE: f64 = 1e-4;
+
+fn main() -> ExitCode {
+    let cases: &[(&str, Check)] = &[
+        ("ghost::norms_and_sums_are_those_of_batches_of_one", by_definition),
+        ("ghost::two_passes_of_a_sample_are_clipped_as_one", two_passes),
+        ("ghost::clipped_sum_keeps_its_bound", bounded),
+        ("ghost::empty_batch_gives_zeros", empty),
+        ("ghost::unused_parameter_has_gradient_zero", unused),
+        ("ghost::other_uses_of_a_parameter_are_named", other_uses),
+    ];
+    run(cases.iter().map(|&(name, check)| Case::new(name, check)).collect())
+}
+
+/// Networks whose layers take every way through the code: dense layers, convolutions whose norm
+/// comes from Gram matrices (few pixels, large weight) and from gradients that are made, with
+/// strides, padding, dilation and groups.
+const NETWORKS: [(&str, &str); 3] = [
+    (
+        "dense",
+        r#"{"input": [12], "classes": 4, "layers": [
+            {"type": "linear", "features": 9}, {"type": "relu"},
+            {"type": "linear", "features": 7}, {"type": "tanh"},
+            {"type": "linear", "features": 4}]}"#,
+    ),
+    (
+        "convolutions",
+        r#"{"input": [2, 9, 8], "classes": 3, "layers": [
+            {"type": "conv2d", "channels": 6, "kernel": 3, "padding": 1}, {"type": "relu"},
+            {"type": "max_pool2d", "kernel": 2},
+            {"type": "conv2d", "channels": 8, "kernel": 3, "stride": 2, "padding": 1, "groups": 2},
+            {"type": "relu"}, {"type": "flatten"}, {"type": "linear", "features": 3}]}"#,
+    ),
+    (
+        "few pixels",
+        r#"{"input": [3, 6, 6], "classes": 3, "layers": [
+            {"type": "conv2d", "channels": 4, "kernel": 3}, {"type": "relu"},
+            {"type": "conv2d", "channels": 10, "kernel": 3}, {"type": "relu"},
+            {"type": "conv2d", "channels": 12, "kernel": 2, "groups": 2}, {"type": "tanh"},
+            {"type": "flatten"}, {"type": "linear", "features": 3}]}"#,
+    ),
+];
+
+/// A network with its weights, and a batch.
+struct Subject {
+    spec: ModelSpec,
+    params: Params,
+    x: Tensor,
+    y: Tensor,
+}
+
+impl Subject {
+    fn new(json: &str, device: &Device, dtype: DType) -> Result<Self, Box<dyn std::error::Error>> {
+        let spec: ModelSpec = serde_json::from_str(json)?;
+        spec.check()?;
+        let params = init_params(&spec, device, dtype, &Rng::new(3))?;
+        let mut rng = Rng::new(8);
+        let shape: Vec<usize> =
+            std::iter::once(SAMPLES).chain(spec.input.iter().copied()).collect();
+        let values: Vec<f64> = (0..shape.iter().product()).map(|_| rng.normal()).collect();
+        let x = Tensor::from_f64(device, dtype, &values, &shape)?;
+        let labels: Vec<i64> = (0..SAMPLES as i64).map(|i| i % spec.classes as i64).collect();
+        let y = Tensor::from_slice(device, &labels, &[SAMPLES])?;
+        Ok(Subject { spec, params, x, y })
+    }
+
+    /// Losses `[N]` of some samples.
+    fn losses(&self, params: &Params, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        Ok(cross_entropy(&forward(&self.spec, params, x, &mut Mode::Eval)?, y))
+    }
+
+    /// Of every sample: the gradient in each parameter, by its definition.
+    fn one_by_one(
+        &self,
+        losses: impl Fn(&Params, &Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<Vec<Vec<Vec<f64>>>> {
+        (0..SAMPLES)
+            .map(|i| {
+                let params = self.params.tracked();
+                let loss = losses(&params, &self.x.narrow(0, i, 1), &self.y.narrow(0, i, 1))?;
+                let grads = grad(&loss.sum_all(), &params.values())?;
+                grads.iter().map(Tensor::to_f64_vec).collect()
+            })
+            .collect()
+    }
+}
+
+fn squared(values: &[f64]) -> f64 {
+    values.iter().map(|v| v * v).sum()
+}
+
+/// Norms and weighted sums of `each` are those of `want`.
+fn agree(name: &str, each: &PerSample, want: &[Vec<Vec<f64>>], device: &Device) -> Outcome {
+    let norms = each.squared_norms()?;
+    let weights = [0.5, 0.0, -1.0, 2.0, 1.0];
+    let dtype = norms.first().ok_or("no parameter")?.dtype();
+    let sums = each.weighted_sum(&Tensor::from_f64(device, dtype, &weights, &[SAMPLES])?)?;
+    for (p, (norms, sum)) in norms.iter().zip(&sums).enumerate() {
+        let expected: Vec<f64> = want.iter().map(|sample| squared(&sample[p])).collect();
+        let off = deviation(&norms.to_f64_vec()?, &expected);
+        ensure(off <= TOLERANCE, || format!("{name}, parameter {p}: norms {off:e} off"))?;
+        let mut expected = vec![0.0; want[0][p].len()];
+        for (sample, weight) in want.iter().zip(weights) {
+            expected.iter_mut().zip(&sample[p]).for_each(|(e, g)| *e += weight * g);
+        }
+        let off = deviation(&sum.to_f64_vec()?, &expected);
+        ensure(off <= TOLERANCE, || format!("{name}, parameter {p}: sum {off:e} off"))?;
+    }
+    Ok(())
+}
+
+fn by_definition(device: &Device) -> Outcome {
+    for dtype in [DType::F32, DType::F64] {
+        for (name, json) in NETWORKS {
+            let subject = Subject::new(json, device, dtype).map_err(|e| e.to_string())?;
+            let params = subject.params.tracked();
+            let losses = subject.losses(&params, &subject.x, &subject.y)?;
+            let each = PerSample::of(&losses, &params.values())?;
+            let want = subject.one_by_one(|p, x, y| subject.losses(p, x, y))?;
+            agree(name, &each, &want, device)?;
+        }
+    }
+    Ok(())
+}
+
+/// As under TRADES: the gradient of a sample is the sum over its clean and its perturbed pass.
+fn two_passes(device: &Device) -> Outcome {
+    for (name, json) in NETWORKS {
+        let subject = Subject::new(json, device, DType::F64).map_err(|e| e.to_string())?;
+        let losses = |params: &Params, x: &Tensor, y: &Tensor| -> Result<Tensor> {
+            let moved = subject.losses(params, &(x * 0.5 + 0.25), y)?;
+            Ok(subject.losses(params, x, y)? + moved * 3.0)
+        };
+        let params = subject.params.tracked();
+        let each = PerSample::of(&losses(&params, &subject.x, &subject.y)?, &params.values())?;
+        agree(name, &each, &subject.one_by_one(losses)?, device)?;
+    }
+    Ok(())
+}
+
+fn bounded(device: &Device) -> Outcome {
+    let subject = Subject::new(NETWORKS[1].1, device, DType::F64).map_err(|e| e.to_string())?;
+    let params = subject.params.tracked();
+    let losses = subject.losses(&params, &subject.x, &subject.y)?;
+    let each = PerSample::of(&losses, &params.values())?;
+    let want = subject.one_by_one(|p, x, y| subject.losses(p, x, y))?;
+    let bound = 0.3;
+    let sums = each.clipped_sum(bound)?;
+    for (p, sum) in sums.iter().enumerate() {
+        let mut expected = vec![0.0; want[0][p].len()];
+        for sample in &want {
+            let norm = sample.iter().map(|g| squared(g)).sum::<f64>().sqrt();
+            let factor = (bound / norm).min(1.0);
+            expected.iter_mut().zip(&sample[p]).for_each(|(e, g)| *e += factor * g);
+        }
+        let off = deviation(&sum.to_f64_vec()?, &expected);
+        ensure(off <= 1e-9, || format!("parameter {p}: {off:e} off"))?;
+    }
+    // The loop above shows equality; this shows that the bound was at work at all.
+    let clipped = each.squared_norms()?.into_iter().reduce(|a, b| a + b).ok_or("no parameter")?;
+    let factors = clip::factors(&clipped, bound)?.to_f64_vec()?;
+    ensure(factors.iter().any(|f| *f < 1.0), || format!("nothing was clipped: {factors:?}"))
+}
+
+fn empty(device: &Device) -> Outcome {
+    for (name, json) in NETWORKS {
+        let subject = Subject::new(json, device, DType::F32).map_err(|e| e.to_string())?;
+        let params = subject.params.tracked();
+        let none = |t: &Tensor| t.narrow(0, 0, 0);
+        let losses = subject.losses(&params, &none(&subject.x), &none(&subject.y))?;
+        let each = PerSample::of(&losses, &params.values())?;
+        for (sum, param) in each.clipped_sum(1.0)?.iter().zip(params.values()) {
+            ensure(sum.shape() == param.shape(), || format!("{name}: {}", sum.shape()))?;
+            let values = sum.to_f64_vec()?;
+            ensure(values.iter().all(|v| *v == 0.0), || format!("{name}: not zero"))?;
+        }
+    }
+    Ok(())
+}
+
+fn unused(device: &Device) -> Outcome {
+    let subject = Subject::new(NETWORKS[0].1, device, DType::F32).map_err(|e| e.to_string())?;
+    let params = subject.params.tracked();
+    let other = Tensor::zeros(device, DType::F32, &[2, 3]).tracked();
+    let losses = subject.losses(&params, &subject.x, &subject.y)?;
+    let each = PerSample::of(&losses, &[&other])?;
+    let norms = each.squared_norms()?[0].to_f64_vec()?;
+    ensure(norms == [0.0; SAMPLES], || format!("norms {norms:?}"))?;
+    let sum = each.clipped_sum(1.0)?.swap_remove(0);
+    ensure(sum.shape()[..] == [2, 3], || format!("sum {}", sum.shape()))
+}
+
+fn other_uses(device: &Device) -> Outcome {
+    let subject = Subject::new(NETWORKS[0].1, device, DType::F32).map_err(|e| e.to_string())?;
+    let params = subject.params.tracked();
+    let losses = subject.losses(&params, &subject.x, &subject.y)?;
+    // Weight decay written into the loss: every sample's loss then has all of the penalty.
+    let penalty = params.values()[0].square().sum_all();
+    let err = PerSample::of(&(losses + penalty), &params.values()).err();
+    let Some(err) = err else { return Err("a penalty on the weights was accepted".into()) };
+    ensure(err.kind() == ErrorKind::Unsupported, || format!("{err}"))?;
+    let line = err.to_string();
+    ensure(line.contains("per-sample gradients"), || line.clone())
+}
