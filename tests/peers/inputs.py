@@ -60,11 +60,17 @@ class Subject:
     """A network with the first samples of its batch."""
 
     def __init__(self, inputs, kind, batch=None):
+        batch = batch or (inputs.count("batch") if kind is Madry else None)
         self.inputs, self.kind = inputs, kind
         self.model = kind().eval()
         self.load()
         self.x = inputs.get(f"{kind.name}.x")[:batch].contiguous()
         self.y = inputs.get(f"{kind.name}.y")[:batch].contiguous()
+
+    def with_predicted_labels(self):
+        """The same with the labels that the network gives, so that every sample is attacked."""
+        self.y = self.inputs.get("madry.predicted")
+        return self
 
     def load(self):
         """Sets the initial weights."""
@@ -77,3 +83,8 @@ class Subject:
 
     def optimizer(self):
         return torch.optim.Adam(self.model.parameters(), lr=self.inputs.constant("lr"))
+
+
+def mean_distance(subject, found):
+    """The mean Euclidean distance of a batch from the subject's."""
+    return (found - subject.x).flatten(1).norm(dim=1).mean().item()

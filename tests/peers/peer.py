@@ -5,7 +5,7 @@ import importlib
 import json
 import warnings
 
-PEERS = ["pytorch", "torchattacks", "foolbox", "art", "opacus"]
+PEERS = ["pytorch", "torchattacks", "foolbox", "art", "opacus", "opacus_ghost"]
 
 
 def main():

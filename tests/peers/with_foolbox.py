@@ -2,8 +2,12 @@
 
 import foolbox
 import torch
-from foolbox.attacks import LinfFastGradientAttack, LinfProjectedGradientDescentAttack
-from inputs import Madry, Mlp, Subject
+from foolbox.attacks import (
+    L2CarliniWagnerAttack,
+    LinfFastGradientAttack,
+    LinfProjectedGradientDescentAttack,
+)
+from inputs import Madry, Mlp, Subject, mean_distance
 from protocol import Work
 from training import AttackedStep
 
@@ -27,6 +31,26 @@ class Attacked(Work):
 
     def result(self):
         return {"adversarial": self.attack(self.compared)}
+
+
+class CarliniWagner(Work):
+    def __init__(self, inputs):
+        self.subject = Subject(inputs, Madry).with_predicted_labels()
+        self.model = foolbox.PyTorchModel(self.subject.model, bounds=(0, 1))
+        self.attack = L2CarliniWagnerAttack(
+            binary_search_steps=1,
+            steps=inputs.count("attack_steps"),
+            stepsize=inputs.constant("cw_lr"),
+            initial_const=1.0,
+            abort_early=False,
+        )
+
+    def run(self):
+        _, clipped, _ = self.attack(self.model, self.subject.x, self.subject.y, epsilons=None)
+        return clipped
+
+    def result(self):
+        return {"distance": mean_distance(self.subject, self.run())}
 
 
 def fgsm(inputs, kind, batch=None):
@@ -59,6 +83,7 @@ class PgdStep(AttackedStep):
 ROWS = {
     "madry fgsm": lambda inputs: fgsm(inputs, Madry),
     "madry pgd-40": lambda inputs: pgd(Subject(inputs, Madry), "pgd_step", "pgd_steps"),
+    "madry cw-50": CarliniWagner,
     "mlp fgsm, batch 1": lambda inputs: fgsm(inputs, Mlp, 1),
     "mlp fgsm, batch 32": lambda inputs: fgsm(inputs, Mlp, 32),
     "madry pgd-7 step": PgdStep,

@@ -1,8 +1,11 @@
-"""Opacus: differentially private training in PyTorch (Yousefpour et al. 2021)."""
+"""Opacus: differentially private training in PyTorch (Yousefpour et al. 2021), by hooks that make
+the gradient of each sample."""
 
 import opacus
 import torch
+from opacus import GradSampleModule
 from opacus.optimizers import DPOptimizer
+from private import PrivateStep
 from protocol import Work
 
 VERSION = f"{opacus.__version__}, PyTorch {torch.__version__}"
@@ -32,4 +35,10 @@ class ClipAndSum(Work):
         return {"result": self.run()}
 
 
-ROWS = {"clip and sum": ClipAndSum}
+class Hooks(PrivateStep):
+    def wrap(self, model, sgd, settings):
+        module = GradSampleModule(model)
+        return module, DPOptimizer(sgd, **settings), torch.nn.CrossEntropyLoss()
+
+
+ROWS = {"clip and sum": ClipAndSum, "madry dp-sgd step": Hooks}

@@ -2,7 +2,7 @@
 
 import torch
 import torchattacks
-from inputs import Madry, Mlp, Subject
+from inputs import Madry, Mlp, Subject, mean_distance
 from protocol import Work
 from training import AttackedStep
 
@@ -44,6 +44,43 @@ class Pgd(Work):
         return {"adversarial": self.compared(self.subject.x, self.subject.y)}
 
 
+class Apgd(Work):
+    """What its attack runs, and whose result it keeps only for samples that are fooled."""
+
+    def __init__(self, inputs):
+        self.subject = Subject(inputs, Madry).with_predicted_labels()
+        self.attack = torchattacks.APGD(
+            self.subject.model,
+            eps=inputs.constant("small_eps"),
+            steps=inputs.count("attack_steps"),
+        )
+
+    def run(self):
+        return self.attack(self.subject.x, self.subject.y)
+
+    def result(self):
+        best, *_ = self.attack.attack_single_run(self.subject.x, self.subject.y)
+        return {"loss": self.subject.loss(best).item()}
+
+
+class CarliniWagner(Work):
+    def __init__(self, inputs):
+        self.subject = Subject(inputs, Madry).with_predicted_labels()
+        self.attack = torchattacks.CW(
+            self.subject.model,
+            c=1,
+            kappa=0,
+            steps=inputs.count("attack_steps"),
+            lr=inputs.constant("cw_lr"),
+        )
+
+    def run(self):
+        return self.attack(self.subject.x, self.subject.y)
+
+    def result(self):
+        return {"distance": mean_distance(self.subject, self.run())}
+
+
 class PgdStep(AttackedStep):
     def __init__(self, inputs):
         super().__init__(inputs, Madry)
@@ -59,6 +96,8 @@ class PgdStep(AttackedStep):
 ROWS = {
     "madry fgsm": lambda inputs: Fgsm(inputs, Madry),
     "madry pgd-40": Pgd,
+    "madry apgd-50": Apgd,
+    "madry cw-50": CarliniWagner,
     "mlp fgsm, batch 1": lambda inputs: Fgsm(inputs, Mlp, 1),
     "mlp fgsm, batch 32": lambda inputs: Fgsm(inputs, Mlp, 32),
     "madry pgd-7 step": PgdStep,

@@ -331,7 +331,7 @@ fn sensitivity(a: &Device, b: &Device) -> Outcome {
 fn same_noise(a: &Device, b: &Device) -> Outcome {
     let (std, n) = (1.3 * BOUND, 40_000);
     let aval = Aval::new(DType::F32, Shape::new(&[n])?);
-    let draw = |device| noise::gaussian(device, aval, std, &mut Rng::new(17).child("noise"));
+    let draw = |device| noise::gaussian(device, aval, std, &Rng::new(17).child("noise"));
     let (left, right) = (draw(a)?.to_vec::<f32>()?, draw(b)?.to_vec::<f32>()?);
     let same = left.iter().zip(&right).all(|(l, r)| l.to_bits() == r.to_bits());
     ensure(same && left.len() == right.len(), || "the bits differ".into())?;

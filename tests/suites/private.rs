@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use inocula_core::dp::clip;
 use inocula_core::dp::ghost::PerSample;
+use inocula_core::dp::mechanism::Mechanism;
 use inocula_core::grad::grad;
 use inocula_core::loss::cross_entropy;
 use inocula_core::nn::{Mode, ModelSpec, Params, forward, init_params};
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         ("ghost::norms_and_sums_are_those_of_batches_of_one", by_definition),
         ("ghost::two_passes_of_a_sample_are_clipped_as_one", two_passes),
         ("ghost::clipped_sum_keeps_its_bound", bounded),
+        ("mechanism::noise_has_its_scale_and_the_mean_its_divisor", mechanism),
         ("ghost::empty_batch_gives_zeros", empty),
         ("ghost::unused_parameter_has_gradient_zero", unused),
         ("ghost::other_uses_of_a_parameter_are_named", other_uses),
@@ -178,6 +180,37 @@ fn bounded(device: &Device) -> Outcome {
     let clipped = each.squared_norms()?.into_iter().reduce(|a, b| a + b).ok_or("no parameter")?;
     let factors = clip::factors(&clipped, bound)?.to_f64_vec()?;
     ensure(factors.iter().any(|f| *f < 1.0), || format!("nothing was clipped: {factors:?}"))
+}
+
+/// Without noise the mean is the clipped sum over the expected batch; with noise it differs from
+/// that by draws of standard deviation sigma C / B.
+fn mechanism(device: &Device) -> Outcome {
+    let subject = Subject::new(NETWORKS[1].1, device, DType::F64).map_err(|e| e.to_string())?;
+    let params = subject.params.tracked();
+    let losses = subject.losses(&params, &subject.x, &subject.y)?;
+    let each = PerSample::of(&losses, &params.values())?;
+    let quiet = Mechanism { bound: 0.3, noise_multiplier: 0.0, expected_batch: 4.0 };
+    let flat = |mechanism: Mechanism| -> Result<Vec<f64>> {
+        let parts = mechanism.mean(&each, &Rng::new(6))?;
+        Ok(parts.iter().map(Tensor::to_f64_vec).collect::<Result<Vec<_>>>()?.concat())
+    };
+    let sums = each.clipped_sum(quiet.bound)?;
+    let sums = sums.iter().map(Tensor::to_f64_vec).collect::<Result<Vec<_>>>()?.concat();
+    let want: Vec<f64> = sums.iter().map(|v| v / 4.0).collect();
+    let plain = flat(quiet)?;
+    let off = deviation(&plain, &want);
+    ensure(off <= 1e-12, || format!("without noise: {off:e} off"))?;
+    let noisy = flat(Mechanism { noise_multiplier: 2.0, ..quiet })?;
+    let draws: Vec<f64> = noisy.iter().zip(&plain).map(|(a, b)| a - b).collect();
+    let std = (squared(&draws) / draws.len() as f64).sqrt();
+    let (expected, n) = (2.0 * 0.3 / 4.0, draws.len() as f64);
+    // The standard error of a standard deviation of n normal draws is std / sqrt(2 n).
+    ensure((std - expected).abs() <= 5.0 * expected / (2.0 * n).sqrt(), || {
+        format!("{std} over {n} draws for {expected}")
+    })?;
+    let bad = Mechanism { bound: f64::NAN, ..quiet };
+    let line = bad.mean(&each, &Rng::new(6)).err().ok_or("a bound of NaN was taken")?.to_string();
+    ensure(line.contains("bound = NaN"), || line.clone())
 }
 
 fn empty(device: &Device) -> Outcome {

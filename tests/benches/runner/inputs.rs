@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use inocula_core::attack::AttackConfig;
+use inocula_core::model::Classifier as _;
 use inocula_core::nn::{ModelSpec, init_params};
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Error, ErrorKind, Result, Tensor, bail, fs};
@@ -17,7 +18,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::row::Context;
 use crate::scale::{self, Scale};
-use crate::subject::{Net, Subject};
+use crate::subject::{Net, PREDICTED, Subject};
 use crate::train::{ADVERSARIAL, short_inner};
 
 /// How the values of an array are drawn.
@@ -45,6 +46,11 @@ impl Array {
         Array { name, dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
+    fn whole(name: String, shape: &[usize], values: &[i64]) -> Self {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Array { name, dtype: Dtype::I64, shape: shape.to_vec(), bytes }
+    }
+
     fn draw(rng: &Rng, name: &str, shape: &[usize], draw: Draw) -> Self {
         let mut rng = rng.child(name);
         let count = shape.iter().product();
@@ -53,9 +59,8 @@ impl Array {
             Draw::Normal => rng.fill_normal(&mut values),
             Draw::Unit => rng.fill_uniform(&mut values, 0.0, 1.0),
             Draw::Below(n) => {
-                let whole = (0..count).flat_map(|_| (rng.below(n) as i64).to_le_bytes());
-                let (name, shape, bytes) = (name.into(), shape.to_vec(), whole.collect());
-                return Array { name, dtype: Dtype::I64, shape, bytes };
+                let values: Vec<i64> = (0..count).map(|_| rng.below(n) as i64).collect();
+                return Array::whole(name.into(), shape, &values);
             }
         }
         Array::floats(name.into(), shape, &values)
@@ -81,7 +86,10 @@ pub(crate) fn write(path: &Path, scale: &'static Scale) -> Result<()> {
     let context = Context { device, inputs, scale };
     let net = Net::Madry;
     let attack = AttackConfig::Pgd(short_inner()).check()?;
-    let given = Subject::new(&context, net, net.batch(scale))?.attack(&*attack)?;
+    let subject = Subject::new(&context, net, scale.batch)?;
+    let given = subject.attack(&*attack)?;
+    let predicted = subject.network.logits(&subject.x)?.argmax(1).to_vec::<i64>()?;
+    arrays.push(Array::whole(PREDICTED.into(), &[scale.batch], &predicted));
     arrays.push(Array::floats(net.array(ADVERSARIAL), &given.shape(), &given.to_vec::<f32>()?));
     fs::write_bytes(path, &serialize(&arrays, scale).map_err(|e| malformed(path, &e))?)
 }
@@ -143,6 +151,12 @@ fn constants(scale: &Scale) -> HashMap<String, String> {
         ("inner_step", scale::INNER_STEP),
         ("lr", scale::LR),
         ("clip", scale::CLIP),
+        ("noise", scale::NOISE),
+        ("small_eps", scale::SMALL_EPS),
+        ("cw_lr", scale::CW_LR),
+        ("batch", scale.batch as f64),
+        ("private_batch", scale.private_batch as f64),
+        ("attack_steps", scale.attack_steps as f64),
         ("pgd_steps", scale.pgd_steps as f64),
         ("inner_steps", scale.inner_steps as f64),
         ("checked_steps", scale::CHECKED_STEPS as f64),

@@ -22,6 +22,7 @@ mod dp;
 mod inputs;
 mod ops;
 mod overhead;
+mod reached;
 mod row;
 mod scale;
 mod subject;

@@ -20,6 +20,10 @@ pub(crate) struct Scale {
     pub(crate) per_sample: [usize; 2],
     /// Steps of PGD as an attack.
     pub(crate) pgd_steps: usize,
+    /// Samples of a step of private training.
+    pub(crate) private_batch: usize,
+    /// Steps of APGD and of the attack of Carlini and Wagner.
+    pub(crate) attack_steps: usize,
     /// Steps of PGD in adversarial training.
     pub(crate) inner_steps: usize,
     /// What a round takes at least.
@@ -35,6 +39,12 @@ pub(crate) const CHECKED_STEPS: usize = 2;
 /// Radius of the Linf ball, of the networks for MNIST.
 pub(crate) const EPS: f64 = 0.3;
 
+/// A radius at which the network changes no decision.
+pub(crate) const SMALL_EPS: f64 = 1e-3;
+
+/// Learning rate of the attack of Carlini and Wagner.
+pub(crate) const CW_LR: f64 = 0.01;
+
 /// Step of PGD as an attack (Madry et al. 2018 on MNIST).
 pub(crate) const PGD_STEP: f64 = 0.01;
 
@@ -47,6 +57,9 @@ pub(crate) const LR: f64 = 1e-3;
 /// The bound of the norm of a sample's gradient.
 pub(crate) const CLIP: f64 = 1.0;
 
+/// Standard deviation of the noise of private training, in units of the bound.
+pub(crate) const NOISE: f64 = 1.0;
+
 /// A run whose times mean something.
 pub(crate) const FULL: Scale = Scale {
     batch: 128,
@@ -55,6 +68,8 @@ pub(crate) const FULL: Scale = Scale {
     logits: [1024, 1000],
     picks: 1024,
     per_sample: [256, 26010],
+    private_batch: 256,
+    attack_steps: 50,
     pgd_steps: 40,
     inner_steps: 7,
     round: Duration::from_millis(50),
@@ -69,6 +84,8 @@ pub(crate) const SMOKE: Scale = Scale {
     logits: [16, 10],
     picks: 32,
     per_sample: [8, 130],
+    private_batch: 6,
+    attack_steps: 4,
     pgd_steps: 3,
     inner_steps: 2,
     round: Duration::from_millis(1),

@@ -14,6 +14,9 @@ use inocula_core::{Result, Tensor};
 use crate::row::Context;
 use crate::scale::Scale;
 
+/// Name of the labels that the large network gives its batch.
+pub(crate) const PREDICTED: &str = "madry.predicted";
+
 /// A network by name.
 #[derive(Clone, Copy)]
 pub(crate) enum Net {
@@ -40,7 +43,7 @@ impl Net {
     /// Samples in its input arrays.
     pub(crate) fn batch(&self, scale: &Scale) -> usize {
         match self {
-            Net::Madry => scale.batch,
+            Net::Madry => scale.private_batch.max(scale.batch),
             Net::Mlp => 32,
         }
     }

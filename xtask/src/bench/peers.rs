@@ -16,7 +16,8 @@ use super::with_threads;
 use crate::workspace::root;
 
 /// The peers, as `tests/peers/peer.py` names them.
-pub(super) const PEERS: &[&str] = &["pytorch", "torchattacks", "foolbox", "art", "opacus"];
+pub(super) const PEERS: &[&str] =
+    &["pytorch", "torchattacks", "foolbox", "art", "opacus", "opacus_ghost"];
 
 /// How the peer of this name is started.
 pub(super) fn starter(
