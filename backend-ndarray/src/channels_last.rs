@@ -36,11 +36,16 @@ pub(crate) fn make<T: Elem>(ctx: &Ctx, shape: Shape, fill: impl FnOnce(&mut [T])
     made.view(made.layout().permute(&FROM_LAST, shape))
 }
 
+/// The elements in the order of `[N, H, W, C]`, if they lie so.
+pub(crate) fn slice<T: Elem>(x: &Array<T>) -> Option<&[T]> {
+    let layout = as_stored(x.layout());
+    layout.is_dense().then(|| &x.storage()[layout.offset..][..layout.shape.numel()])
+}
+
 /// The elements in the order of `[N, H, W, C]`, copied if they lie in another.
 pub(crate) fn dense<'a, T: Elem>(ctx: &Ctx, x: &'a Array<T>) -> Dense<'a, T> {
-    let layout = as_stored(x.layout());
-    if layout.is_dense() {
-        return Dense::Own(&x.storage()[layout.offset..][..layout.shape.numel()]);
+    match slice(x) {
+        Some(own) => Dense::Own(own),
+        None => ctx.copied(&x.view(as_stored(x.layout()))),
     }
-    ctx.copied(&x.view(layout))
 }

@@ -9,6 +9,7 @@ use inocula_core::{Arg, Result, Shape};
 use ndarray::{ArrayViewMut2, Axis, s};
 
 use crate::buf::{Array, Buf, Ctx, operand};
+use crate::channels_last;
 use crate::direct::{four, joined};
 use crate::elem::Elem;
 use crate::matmul::{matrix_mut, work};
@@ -120,9 +121,18 @@ impl<'a> WeightGrad<'a> {
         image[size..].fill(0.0);
         gradient[result..].fill(0.0);
         sum.fill(0.0);
+        // Gradients that lie as the kernels read them are read where they lie, unless a register
+        // would reach behind the last of them.
+        let lying = channels_last::slice(g);
         for n in images {
             self.padded.fill(x, n, &mut image[..size]);
-            gradients.fill(g, n, &mut gradient[..result]);
+            let gradient = match lying.and_then(|all| all.get(n * result..)) {
+                Some(rest) if rest.len() >= result + slack => &rest[..result + slack],
+                _ => {
+                    gradients.fill(g, n, &mut gradient[..result]);
+                    &*gradient
+                }
+            };
             self.add_image(ctx.kernels, image, gradient, first, sum);
         }
     }

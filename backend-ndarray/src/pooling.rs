@@ -45,6 +45,7 @@ impl Planes {
     }
 
     /// Calls `body` for every window, in order, with what it reaches down and right.
+    #[inline(always)]
     pub(crate) fn each(&self, mut body: impl FnMut(Reach, Reach)) {
         for &down in &self.reach[0] {
             for &right in &self.reach[1] {
@@ -55,7 +56,7 @@ impl Planes {
 
     /// Whether a window is the usual one, for which the search needs no loop.
     #[inline(always)]
-    fn is_two_by_two(&self, down: Reach, right: Reach) -> bool {
+    pub(crate) fn is_two_by_two(&self, down: Reach, right: Reach) -> bool {
         down.taps == 2 && right.taps == 2 && self.dilation == [1, 1]
     }
 

@@ -48,6 +48,11 @@ impl Workers {
         self.threads
     }
 
+    /// The instruction set that tasks run on.
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// Whether work of this size, in elements touched by a cheap operation, pays for a worker.
     pub(crate) fn worth(&self, work: usize) -> bool {
         self.workers.is_some() && work >= WORTH_WAKING

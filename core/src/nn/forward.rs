@@ -26,12 +26,23 @@ pub fn forward(
     let mut z = x.clone();
     let mut layers = spec.layers.iter().zip(&names).peekable();
     while let Some((layer, name)) = layers.next() {
-        // A ReLU behind a linear layer runs in its epilogue, while the values are in cache.
-        let fusible = layer.prefix().is_some();
-        let relu = fusible && layers.next_if(|(l, _)| matches!(l, Layer::Relu(_))).is_some();
+        // A ReLU behind a linear layer runs in its epilogue, while the values are in cache; unless
+        // a max-pool comes next. The two commute, gradients included (a maximum that is not positive
+        // passes none on either way), and behind the pool there are fewer values, in both directions.
+        let rest = &mut layers;
+        let is_relu = |l: &Layer| matches!(l, Layer::Relu(_));
+        let relu = layer.prefix().is_some() && rest.next_if(|(l, _)| is_relu(l)).is_some();
+        let pool = match rest.peek() {
+            Some((Layer::MaxPool2d(pool), _)) if relu => Some(pool),
+            _ => None,
+        };
+        if pool.is_some() {
+            rest.next();
+        }
+        let in_epilogue = relu && pool.is_none();
         z = match layer {
-            Layer::Linear(l) => l.forward(params, name, &z, relu)?,
-            Layer::Conv2d(l) => l.forward(params, name, &z, relu)?,
+            Layer::Linear(l) => l.forward(params, name, &z, in_epilogue)?,
+            Layer::Conv2d(l) => l.forward(params, name, &z, in_epilogue)?,
             Layer::Relu(_) => z.relu(),
             Layer::Tanh(_) => z.tanh(),
             Layer::MaxPool2d(l) => l.forward(&z),
@@ -43,6 +54,9 @@ pub fn forward(
             Layer::Dropout(l) => l.forward(&z, mode)?,
             Layer::Normalize(l) => l.forward(&z)?,
         };
+        if let Some(pool) = pool {
+            z = pool.forward(&z).relu();
+        }
     }
     z.check()?;
     Ok(z)

@@ -102,7 +102,8 @@ impl PrivateStep {
         let start = subject.network.params().clone();
         let mechanism =
             Mechanism { bound: CLIP, noise_multiplier: NOISE, expected_batch: batch as f64 };
-        let optimizer = OptimizerConfig::Sgd(Sgd { lr: LR, momentum: 0.0, weight_decay: 0.0 }).check()?;
+        let optimizer =
+            OptimizerConfig::Sgd(Sgd { lr: LR, momentum: 0.0, weight_decay: 0.0 }).check()?;
         Ok(PrivateStep { subject, start, optimizer, mechanism, step: 0 })
     }
 
