@@ -15,6 +15,7 @@ use crate::elem::Elem;
 use crate::matmul::{matrix_mut, work};
 use crate::padded::Padded;
 use crate::simd_tiles::{Dot, DotShape, Finish, Kernels, MAX_ROWS, Multiply};
+use crate::sparse::Geometry;
 
 /// Rows that an item of work has at least, where images are small.
 const ENOUGH_ROWS: usize = 96;
@@ -321,6 +322,12 @@ pub(crate) fn input_grad(
     let (g, w) = (operand::<f32>(args, 0)?, operand::<f32>(args, 1)?);
     let [inner, channels, height, width] = four(w.shape());
     let w = ctx.dense(w);
+    let geometry = Geometry::new(conv, shape, [height, width], g.shape());
+    if let Some(g) = geometry.sparse(ctx, g) {
+        let weight = |o: usize, tap: usize, c: usize| w[(o * channels + c) * height * width + tap];
+        let made = channels_last::make(ctx, shape, |out| geometry.input_grad(ctx, g, weight, out));
+        return Ok(f32::into_buf(made));
+    }
     let down = phases(conv, 0, height, shape[2]);
     let across = phases(conv, 1, width, shape[3]);
     let vertical = reach(&down, g.shape()[2]);

@@ -14,7 +14,9 @@ use crate::direct::{four, joined};
 use crate::elem::Elem;
 use crate::matmul::{matrix_mut, work};
 use crate::padded::Padded;
+use crate::simd_combine::Terms;
 use crate::simd_tiles::{Kernels, Outer};
+use crate::sparse::Geometry;
 
 /// Shares of a batch whose weight gradients are added up one after the other.
 const SHARES: usize = 8;
@@ -41,6 +43,8 @@ struct WeightGrad<'a> {
     taps_of_weight: usize,
     /// Whether the window's elements are the rows.
     turned: bool,
+    /// For gradients that are mostly zeros.
+    sparse: Option<Geometry>,
 }
 
 impl<'a> WeightGrad<'a> {
@@ -63,8 +67,13 @@ impl<'a> WeightGrad<'a> {
             depth,
             taps_of_weight,
             turned: false,
+            sparse: None,
         };
         job.turned = job.is_better_turned(ctx.kernels);
+        if !job.turned {
+            let geometry = Geometry::new(conv, x.shape(), [height, width], g.shape());
+            job.sparse = geometry.sparse(ctx, g).map(|_| geometry);
+        }
         job
     }
 
@@ -108,6 +117,7 @@ impl<'a> WeightGrad<'a> {
     fn add_images(
         &self,
         ctx: &Ctx,
+        terms: &mut Terms,
         [x, g]: [&Array<f32>; 2],
         images: std::ops::Range<usize>,
         first: usize,
@@ -133,7 +143,13 @@ impl<'a> WeightGrad<'a> {
                     &*gradient
                 }
             };
-            self.add_image(ctx.kernels, image, gradient, first, sum);
+            match &self.sparse {
+                Some(sparse) => {
+                    let pair = [&*image, &gradient[..result]];
+                    sparse.add_weight_grad(ctx, terms, pair, first, sum);
+                }
+                None => self.add_image(ctx.kernels, image, gradient, first, sum),
+            }
         }
     }
 
@@ -217,9 +233,9 @@ pub(crate) fn weight_grad(
             sum.chunks_mut(piece * columns).enumerate().map(move |(j, sum)| (i, j, sum))
         });
         let items = Counted(items, shares * rows.div_ceil(piece));
-        ctx.workers.each(job.work(batch), items, |(i, j, sum)| {
+        ctx.workers.each_with(job.work(batch), items, Terms::default, |terms, (i, j, sum)| {
             let images = i * share..batch.min((i + 1) * share);
-            job.add_images(ctx, [x, g], images, j * piece, sum);
+            job.add_images(ctx, terms, [x, g], images, j * piece, sum);
         });
         let (first, others) = partial.split_at_mut(n);
         for other in others.chunks_exact(n) {
@@ -243,10 +259,10 @@ pub(crate) fn weight_grads(
     let n = of_one.iter().product();
     let made = ctx.make(shape, |out| {
         let images = out.chunks_mut(n).enumerate();
-        let scratch = || ctx.store::<f32>(n);
-        ctx.workers.each_with(job.work(shape[0]), images, scratch, |sum, (i, out)| {
+        let scratch = || (Terms::default(), ctx.store::<f32>(n));
+        ctx.workers.each_with(job.work(shape[0]), images, scratch, |(terms, sum), (i, out)| {
             let sum = &mut sum.data_mut()[..n];
-            job.add_images(ctx, [x, g], i..i + 1, 0, sum);
+            job.add_images(ctx, terms, [x, g], i..i + 1, 0, sum);
             job.write(sum, out);
         });
     });

@@ -12,6 +12,8 @@
 #[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
 mod simd;
 #[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
+mod simd_combine;
+#[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
 mod simd_tiles;
 
 mod elem;
@@ -41,6 +43,7 @@ mod pooling_last;
 mod sgemm;
 
 mod softmax;
+mod sparse;
 mod step;
 
 mod device;

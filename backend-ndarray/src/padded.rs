@@ -32,6 +32,25 @@ impl Padded {
         self.outside[0] * self.outside[1] * self.channels
     }
 
+    /// Elements of an image without its zeros.
+    pub(crate) fn inside(&self) -> usize {
+        self.inside[0] * self.inside[1] * self.channels
+    }
+
+    /// Channels of an image.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Writes the inside of a padded image to `out`, `[H, W, C]`.
+    pub(crate) fn unfill(&self, padded: &[f32], out: &mut [f32]) {
+        let [left, width] = [self.before[1], self.inside[1]].map(|n| n * self.channels);
+        let rows = padded.chunks_exact(self.outside[1] * self.channels).skip(self.before[0]);
+        for (out, row) in out.chunks_exact_mut(width).zip(rows) {
+            out.copy_from_slice(&row[left..left + width]);
+        }
+    }
+
     /// Where the channels of a pixel begin, counted with the zeros.
     pub(crate) fn position(&self, [y, x]: [usize; 2]) -> usize {
         (y * self.outside[1] + x) * self.channels

@@ -327,7 +327,7 @@ fn products(draw: &mut Draw, cases: &mut Vec<Case>) {
 
 fn convolutions(draw: &mut Draw, cases: &mut Vec<Case>) {
     let plain = Conv::new(1, 0);
-    let all: [(Conv, [usize; 4], [usize; 4]); 12] = [
+    let all: [(Conv, [usize; 4], [usize; 4]); 16] = [
         (Conv::new(1, 1), [2, 1, 5, 6], [3, 1, 3, 3]),
         (Conv::new(2, 1), [2, 3, 7, 5], [4, 3, 3, 2]),
         (Conv { groups: 3, ..Conv::new(1, 1) }, [2, 3, 4, 5], [3, 1, 3, 3]),
@@ -344,6 +344,10 @@ fn convolutions(draw: &mut Draw, cases: &mut Vec<Case>) {
         (Conv::new(1, 1), [2, 2, 4, 4], [0, 2, 3, 3]),
         (Conv::new(1, 2), [5, 4, 17, 18], [6, 4, 5, 5]),
         (Conv::new(1, 1), [1, 8, 25, 24], [9, 8, 3, 3]),
+        (Conv::new(2, 1), [3, 8, 9, 8], [35, 8, 3, 3]),
+        (Conv { dilation: [2, 1], ..Conv::new(1, 1) }, [2, 17, 6, 5], [3, 17, 2, 1]),
+        (Conv { dilation: [1, 2], ..Conv::new(1, 2) }, [2, 17, 6, 7], [3, 17, 2, 3]),
+        (plain, [2, 43, 6, 7], [2, 43, 5, 5]),
     ];
     for (conv, x, w) in all {
         let window = conv.window([w[2], w[3]]);
@@ -353,7 +357,16 @@ fn convolutions(draw: &mut Draw, cases: &mut Vec<Case>) {
         let dx = Op::Conv2dDx { conv, input: [x[2], x[3]] };
         let dw = Op::Conv2dDw { conv, kernel: [w[2], w[3]] };
         cases.push(Case { op: Op::Conv2d(conv), args: vec![xv.clone(), wv.clone()] });
-        cases.push(Case { op: dx, args: vec![gv.clone(), wv.clone()] });
+        cases.push(Case { op: dx.clone(), args: vec![gv.clone(), wv.clone()] });
+        // As behind a max-pool: mostly zeros.
+        let mut sparse = gv.clone();
+        let holes = draw.normal(&y);
+        let kept = sparse.data.iter_mut().zip(&holes.data);
+        kept.for_each(|(g, hole)| *g = if *hole > 0.6 { *g } else { 0.0 });
+        cases.push(Case { op: dx, args: vec![sparse.clone(), wv.clone()] });
+        cases.push(Case { op: dw.clone(), args: vec![xv.clone(), sparse.clone()] });
+        let each = Fused::ConvWeightGrads { conv, kernel: [w[2], w[3]] };
+        cases.push(Case { op: Op::Fused(each), args: vec![xv.clone(), sparse] });
         cases.push(Case { op: dw, args: vec![xv.clone(), gv.clone()] });
         let each = Fused::ConvWeightGrads { conv, kernel: [w[2], w[3]] };
         cases.push(Case { op: Op::Fused(each), args: vec![xv.clone(), gv] });
