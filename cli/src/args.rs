@@ -109,12 +109,16 @@ pub(crate) struct Train {
     /// Learning rate.
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
-    /// standard, mixed (adversarial samples in each batch) or madry (adversarial samples only).
+    /// standard, mixed (adversarial samples in each batch), madry (adversarial samples only) or
+    /// trades (clean samples, and how far predictions move near them).
     #[arg(long)]
     pub(crate) rule: Option<String>,
     /// Share of adversarial samples of the mixed rule.
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) ratio: Option<f64>,
+    /// Weight of the divergence of the trades rule; 6 unless the file says otherwise.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) beta: Option<f64>,
     /// Attack that training uses and monitors.
     #[command(flatten)]
     pub(crate) attack: AttackFlags,

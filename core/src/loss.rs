@@ -12,6 +12,15 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
     logits.softmax_xent(labels)
 }
 
+/// `KL(softmax(p) || softmax(q))`, in nats, for logits `p` and `q`.
+#[track_caller]
+#[must_use]
+pub fn kl_divergence(p: &Tensor, q: &Tensor) -> Tensor {
+    let log_p = p.log_softmax(1);
+    let terms = log_p.exp() * (&log_p - q.log_softmax(1));
+    terms.sum(&[1]).reshape(&[p.dim(0)])
+}
+
 /// `max_{i != y} z_i - z_y`: positive exactly where the prediction is wrong (ties aside).
 ///
 /// The loss of Carlini and Wagner (2017, f_6) with the opposite sign and no floor.

@@ -1,6 +1,9 @@
 //! Attacks, optimisers and training, held to what they promise: budgets, determinism, mixing ratios,
 //! recurrences, and that adversarial training makes a model robust.
 
+#[path = "training/trades.rs"]
+mod trades;
+
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -15,7 +18,7 @@ use inocula_core::optim::{Adam, OptimizerConfig, RmsProp, Sgd};
 use inocula_core::place::Placement;
 use inocula_core::privacy::membership::loss_threshold;
 use inocula_core::rng::Rng;
-use inocula_core::train::{Rule, TrainConfig, fit};
+use inocula_core::train::{Batch, Rule, TrainConfig, fit};
 use inocula_core::{DType, Device, ErrorKind, Result, Tensor};
 use inocula_tests::harness::{Case, Check, Outcome, ensure, run};
 
@@ -33,6 +36,10 @@ fn main() -> ExitCode {
         ("train::mixed_ratio_replaces_that_share", mixed_ratio),
         ("train::same_seed_same_bits", same_bits),
         ("train::adversarial_training_pays", pays),
+        ("trades::losses_are_the_formula", trades::formula),
+        ("trades::inner_maximum_grows_within_the_ball", trades::inner_maximum),
+        ("trades::training_pays", trades::pays),
+        ("trades::mistakes_are_named", trades::mistakes),
         ("train::loss_that_explodes_is_an_error", explodes),
         ("model::second_device_gives_the_same", second_device),
         ("privacy::an_over_fitted_model_leaks", leaks),
@@ -381,7 +388,8 @@ fn mixed_ratio(device: &Device) -> Outcome {
         let model = Recorder(Mutex::new(Vec::new()));
         let mut chosen = Vec::new();
         for step in 0..4 {
-            let inputs = rule.inputs(&model, &x, &y, &ids, step, &Rng::new(2))?;
+            let batch = Batch { x: &x, y: &y, ids: &ids, step };
+            let inputs = rule.inputs(&model, &batch, &Rng::new(2))?;
             let change = (&inputs - &x).abs().sum_per_sample().to_f64_vec()?;
             let changed: Vec<usize> = (0..9).filter(|&i| change[i] > 0.0).collect();
             ensure(changed.len() == count, || format!("ratio {ratio}: {changed:?}"))?;

@@ -106,19 +106,19 @@ fn configure(flags: &Train) -> Result<RunConfig> {
 /// The attack flags go to the attacks of the rule; with the standard rule, which has none, to the
 /// monitor. A monitor that the file sets is otherwise left alone; without one it is the rule's attack.
 fn configure_rule(flags: &Train, train: &mut TrainConfig) -> Result<()> {
-    let attacks = match &train.rule {
-        Rule::Standard {} => Vec::new(),
-        Rule::Mixed { attacks, .. } => attacks.clone(),
-        Rule::Madry { attack } => vec![attack.clone()],
-    };
-    let (old_name, old_ratio) = match &train.rule {
-        Rule::Standard {} => ("standard", None),
-        Rule::Mixed { ratio, .. } => ("mixed", Some(*ratio)),
-        Rule::Madry { .. } => ("madry", None),
+    let attacks = train.rule.attacks().to_vec();
+    let (old_name, old_ratio, old_beta) = match &train.rule {
+        Rule::Standard {} => ("standard", None, None),
+        Rule::Mixed { ratio, .. } => ("mixed", Some(*ratio), None),
+        Rule::Madry { .. } => ("madry", None, None),
+        Rule::Trades { beta, .. } => ("trades", None, Some(*beta)),
     };
     let name = flags.rule.as_deref().unwrap_or(old_name);
     if name != "mixed" && flags.ratio.is_some() {
         bail!(Config, "--ratio is for --rule mixed; the rule here is {name}");
+    }
+    if name != "trades" && flags.beta.is_some() {
+        bail!(Config, "--beta is for --rule trades; the rule here is {name}");
     }
     train.rule = match name {
         "standard" => {
@@ -132,27 +132,29 @@ fn configure_rule(flags: &Train, train: &mut TrainConfig) -> Result<()> {
             ratio: flags.ratio.or(old_ratio).unwrap_or(0.5),
             attacks: all_changed(flags, attacks, "fgsm")?,
         },
-        "madry" => {
-            let mut attacks = all_changed(flags, attacks, "pgd")?;
-            if attacks.len() > 1 {
-                bail!(Config, "--rule madry has one attack, the file names {}", attacks.len());
-            }
-            Rule::Madry { attack: attacks.remove(0) }
-        }
+        "madry" => Rule::Madry { attack: only_one(name, all_changed(flags, attacks, "pgd")?)? },
+        "trades" => Rule::Trades {
+            beta: flags.beta.or(old_beta).unwrap_or(6.0),
+            attack: only_one(name, all_changed(flags, attacks, "pgd")?)?,
+        },
         _ => {
-            let near = nearest(name, ["standard", "mixed", "madry"]);
+            let near = nearest(name, ["standard", "mixed", "madry", "trades"]);
             let hint = near.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-            bail!(Config, "--rule {name:?} is not one of standard, mixed, madry{hint}")
+            bail!(Config, "--rule {name:?} is not one of standard, mixed, madry, trades{hint}")
         }
     };
     if train.monitor.is_none() {
-        train.monitor = match &train.rule {
-            Rule::Standard {} => None,
-            Rule::Mixed { attacks, .. } => attacks.first().cloned(),
-            Rule::Madry { attack } => Some(attack.clone()),
-        };
+        train.monitor = train.rule.attacks().first().cloned();
     }
     Ok(())
+}
+
+/// The attack of a rule that has one.
+fn only_one(rule: &str, mut attacks: Vec<AttackConfig>) -> Result<AttackConfig> {
+    match attacks.pop() {
+        Some(attack) if attacks.is_empty() => Ok(attack),
+        _ => bail!(Config, "--rule {rule} has one attack, the file names {}", attacks.len() + 1),
+    }
 }
 
 /// The attacks of a rule with what the flags change of each; at least one.

@@ -14,6 +14,7 @@ mod climb;
 mod cw;
 mod ddn;
 mod deepfool;
+mod diverge;
 pub mod dlr;
 mod ead;
 mod fab;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use apgd::ApgdLoss;
 pub use ball::Threat;
+pub use diverge::diverge;
 pub use goal::{Aim, Goal};
 pub use minimal::{Minimal, minimal_perturbations};
 pub use perturb::{Outcome, craft, perturb, perturb_rows};

@@ -102,7 +102,8 @@ impl Pgd {
         })
     }
 
-    fn next(&self, x: &Tensor, g: Tensor, x0: &Tensor, bounds: [f64; 2]) -> Tensor {
+    /// The next iterate for a gradient `g` to ascend.
+    pub(super) fn next(&self, x: &Tensor, g: Tensor, x0: &Tensor, bounds: [f64; 2]) -> Tensor {
         if self.norm == Norm::Linf {
             let [lo, hi] = bounds;
             let op = Fused::PgdStep { step: self.step(), eps: self.eps, lo, hi };

@@ -1,17 +1,15 @@
 //! The training loop.
 
 use super::TrainConfig;
-use super::rule::CheckedRule;
+use super::rule::{Batch, CheckedRule};
 use crate::data::Dataset;
 use crate::grad::grad;
-use crate::loss::cross_entropy;
 use crate::model::{Network, confusion};
-use crate::nn::Mode;
 use crate::optim::Optimizer;
 use crate::place::Placement;
 use crate::report::EpochRecord;
 use crate::rng::Rng;
-use crate::{Result, Tensor, attack, bail};
+use crate::{Result, attack, bail};
 
 /// Hears how training goes, and may stop it by returning an error.
 pub trait Observer {
@@ -113,8 +111,8 @@ impl Run<'_> {
         for rows in order.chunks(self.config.batch_size) {
             let (x, y) = self.place.tensors(train, rows)?;
             let step = self.step as u64;
-            let inputs = self.rule.inputs(network, &x, &y, rows, step, self.rng)?;
-            let loss = self.update(network, &inputs, &y)?;
+            let batch = Batch { x: &x, y: &y, ids: rows, step };
+            let loss = self.update(network, &batch)?;
             if !loss.is_finite() {
                 bail!(
                     Numeric,
@@ -131,11 +129,11 @@ impl Run<'_> {
     }
 
     /// One step of the optimiser; the mean loss before it.
-    fn update(&mut self, network: &mut Network, x: &Tensor, y: &Tensor) -> Result<f64> {
+    fn update(&mut self, network: &mut Network, batch: &Batch<'_>) -> Result<f64> {
         let params = network.params().tracked();
         let mut dropout = self.rng.child("dropout").index(self.step as u64);
-        let logits = network.forward(&params, x, &mut Mode::Train(&mut dropout))?;
-        let loss = cross_entropy(&logits, y).mean_all();
+        let losses = self.rule.losses(network, &params, batch, &mut dropout, self.rng)?;
+        let loss = losses.mean_all();
         let grads = grad(&loss, &params.values())?;
         let scale = self.config.schedule.factor((self.step as f64 + 0.5) / self.steps as f64);
         drop(params);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::report::EpochRecord;
 pub use fit::{Observer, fit};
-pub use rule::Rule;
+pub use rule::{Batch, CheckedRule, Rule};
 pub use schedule::Schedule;
 
 use crate::attack::AttackConfig;
