@@ -37,20 +37,27 @@ class CarliniWagner(Work):
     def __init__(self, inputs):
         self.subject = Subject(inputs, Madry).with_predicted_labels()
         self.model = foolbox.PyTorchModel(self.subject.model, bounds=(0, 1))
-        self.attack = L2CarliniWagnerAttack(
-            binary_search_steps=1,
-            steps=inputs.count("attack_steps"),
-            stepsize=inputs.constant("cw_lr"),
-            initial_const=1.0,
-            abort_early=False,
+        self.timed, self.compared = (
+            L2CarliniWagnerAttack(
+                binary_search_steps=1,
+                steps=inputs.count("attack_steps"),
+                stepsize=inputs.constant("cw_lr"),
+                confidence=confidence,
+                initial_const=inputs.constant("cw_weight"),
+                abort_early=False,
+            )
+            for confidence in (inputs.constant("cw_endless"), 0)
         )
 
-    def run(self):
-        _, clipped, _ = self.attack(self.model, self.subject.x, self.subject.y, epsilons=None)
+    def attack(self, attack):
+        _, clipped, _ = attack(self.model, self.subject.x, self.subject.y, epsilons=None)
         return clipped
 
+    def run(self):
+        return self.attack(self.timed)
+
     def result(self):
-        return {"distance": mean_distance(self.subject, self.run())}
+        return {"distance": mean_distance(self.subject, self.attack(self.compared))}
 
 
 def fgsm(inputs, kind, batch=None):

@@ -132,6 +132,53 @@ class PgdStep(AttackedStep):
         return pgd(self.subject, self.inputs.count(steps), step, eps, random_start)
 
 
+class TradesStep(Work):
+    """TRADES as in its paper's code: the inner ascent of the divergence, two passes, Adam."""
+
+    def __init__(self, inputs):
+        self.inputs = inputs
+        self.subject = Subject(inputs, Madry)
+        self.beta = inputs.constant("beta")
+        self.reset()
+
+    def reset(self):
+        self.subject.load()
+        self.optimizer = self.subject.optimizer()
+
+    def divergence(self, clean, x):
+        moved = F.log_softmax(self.subject.model(x), dim=1)
+        return F.kl_div(moved, clean.log_softmax(1), reduction="sum", log_target=True)
+
+    def inner(self):
+        x0, model = self.subject.x, self.subject.model
+        step, eps = self.inputs.constant("inner_step"), self.inputs.constant("eps")
+        with torch.no_grad():
+            clean = model(x0)
+        x = x0 + 0.001 * torch.randn_like(x0)
+        for _ in range(self.inputs.count("inner_steps")):
+            x = x.detach().requires_grad_()
+            g = torch.autograd.grad(self.divergence(clean, x), x)[0]
+            x = linf_step(x.detach(), g, x0, step, eps)
+        return x
+
+    def update(self, x):
+        self.optimizer.zero_grad()
+        clean = self.subject.model(self.subject.x)
+        natural = F.cross_entropy(clean, self.subject.y)
+        loss = natural + self.beta * self.divergence(clean, x) / len(x)
+        loss.backward()
+        named = self.subject.model.named_parameters()
+        gradients = {name: parameter.grad.clone() for name, parameter in named}
+        self.optimizer.step()
+        return {"loss": loss.item(), **gradients}
+
+    def run(self):
+        self.update(self.inner())
+
+    def result(self):
+        return self.update(self.inputs.get("madry.adversarial"))
+
+
 def clipped_sum(grads, clip):
     factors = (clip / grads.norm(dim=1).clamp(min=1e-12)).clamp(max=1.0)
     return factors @ grads
@@ -201,6 +248,7 @@ ROWS = {
     "mlp fgsm, batch 32": lambda inputs: Fgsm(inputs, Mlp, 32),
     "madry step": lambda inputs: Step(inputs, Madry),
     "madry pgd-7 step": PgdStep,
+    "madry trades step": TradesStep,
     "mlp step, batch 1": lambda inputs: Step(inputs, Mlp, 1),
     "mlp step, batch 32": lambda inputs: Step(inputs, Mlp, 32),
     "clip and sum": clip_and_sum,

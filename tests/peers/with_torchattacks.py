@@ -66,19 +66,22 @@ class Apgd(Work):
 class CarliniWagner(Work):
     def __init__(self, inputs):
         self.subject = Subject(inputs, Madry).with_predicted_labels()
-        self.attack = torchattacks.CW(
-            self.subject.model,
-            c=1,
-            kappa=0,
-            steps=inputs.count("attack_steps"),
-            lr=inputs.constant("cw_lr"),
+        settings = {
+            "c": inputs.constant("cw_weight"),
+            "steps": inputs.count("attack_steps"),
+            "lr": inputs.constant("cw_lr"),
+        }
+        self.timed, self.compared = (
+            torchattacks.CW(self.subject.model, kappa=kappa, **settings)
+            for kappa in (inputs.constant("cw_endless"), 0)
         )
 
     def run(self):
-        return self.attack(self.subject.x, self.subject.y)
+        return self.timed(self.subject.x, self.subject.y)
 
     def result(self):
-        return {"distance": mean_distance(self.subject, self.run())}
+        found = self.compared(self.subject.x, self.subject.y)
+        return {"distance": mean_distance(self.subject, found)}
 
 
 class PgdStep(AttackedStep):

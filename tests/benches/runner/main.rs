@@ -27,6 +27,7 @@ mod row;
 mod scale;
 mod subject;
 mod timing;
+mod trades;
 mod train;
 
 use std::io::{BufRead as _, Write as _};

@@ -5,6 +5,8 @@
 //! that leave misclassified samples alone would not do otherwise. Where there is a ball, it is so
 //! small that no sample is fooled, so that every tool makes all of its steps or queries; the loss is
 //! next to linear in it, which makes the loss that is reached nearly the same for all that ascend it.
+//! The attack of Carlini and Wagner is timed with a margin that no step reaches, for the same reason,
+//! and compared without one.
 
 use inocula_core::attack::{Apgd, Attack, AttackConfig, Cw, Norm};
 use inocula_core::loss::cross_entropy;
@@ -12,7 +14,7 @@ use inocula_core::model::Classifier as _;
 use inocula_core::{Result, Tensor};
 
 use crate::row::{Context, Output, Row, Tolerance, Work};
-use crate::scale::{CW_LR, SMALL_EPS};
+use crate::scale::{CW_ENDLESS, CW_LR, CW_WEIGHT, SMALL_EPS};
 use crate::subject::{Net, PREDICTED, Subject};
 
 const SUITE: &str = "attacks";
@@ -42,12 +44,16 @@ pub(crate) const ROWS: &[Row] = &[
             let cw = Cw {
                 steps: c.scale.attack_steps,
                 searches: 1,
-                weight: 1.0,
+                weight: CW_WEIGHT,
                 lr: CW_LR,
                 abort_early: false,
                 ..Cw::new()
             };
-            Ok(Box::new(Reached::new(c, AttackConfig::Cw(cw), distance)?))
+            let endless = Cw { confidence: CW_ENDLESS, ..cw.clone() };
+            Ok(Box::new(Reached {
+                timed: AttackConfig::Cw(endless).check()?,
+                ..Reached::new(c, AttackConfig::Cw(cw), distance)?
+            }))
         },
     },
 ];
@@ -57,7 +63,8 @@ type Measure = fn(&Subject, &Tensor) -> Result<Output>;
 
 struct Reached {
     subject: Subject,
-    attack: Box<dyn Attack>,
+    timed: Box<dyn Attack>,
+    compared: Box<dyn Attack>,
     measure: Measure,
 }
 
@@ -65,7 +72,7 @@ impl Reached {
     fn new(c: &Context, config: AttackConfig, measure: Measure) -> Result<Self> {
         let mut subject = Subject::new(c, Net::Madry, c.scale.batch)?;
         subject.y = c.get(PREDICTED)?;
-        Ok(Reached { subject, attack: config.check()?, measure })
+        Ok(Reached { subject, timed: config.check()?, compared: config.check()?, measure })
     }
 }
 
@@ -83,11 +90,11 @@ fn distance(subject: &Subject, found: &Tensor) -> Result<Output> {
 
 impl Work for Reached {
     fn run(&mut self) -> Result<()> {
-        self.subject.attack(&*self.attack).map(drop)
+        self.subject.attack(&*self.timed).map(drop)
     }
 
     fn result(&mut self) -> Result<Vec<Output>> {
-        let found = self.subject.attack(&*self.attack)?;
+        let found = self.subject.attack(&*self.compared)?;
         Ok(vec![(self.measure)(&self.subject, &found)?])
     }
 }

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::inputs::Inputs;
 use crate::scale::Scale;
-use crate::{attacks, dp, ops, overhead, reached, train};
+use crate::{attacks, dp, ops, overhead, reached, trades, train};
 
 /// The tables, in the order of the report.
 pub(crate) const ROWS: &[&[Row]] =
-    &[ops::ROWS, attacks::ROWS, reached::ROWS, train::ROWS, dp::ROWS, overhead::ROWS];
+    &[ops::ROWS, attacks::ROWS, reached::ROWS, train::ROWS, trades::ROWS, dp::ROWS, overhead::ROWS];
 
 /// What is measured.
 pub(crate) struct Row {

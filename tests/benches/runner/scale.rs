@@ -45,11 +45,20 @@ pub(crate) const SMALL_EPS: f64 = 1e-3;
 /// Learning rate of the attack of Carlini and Wagner.
 pub(crate) const CW_LR: f64 = 0.01;
 
+/// Weight of the margin in the attack of Carlini and Wagner.
+pub(crate) const CW_WEIGHT: f64 = 10.0;
+
+/// A margin that the attack of Carlini and Wagner does not reach.
+pub(crate) const CW_ENDLESS: f64 = 50.0;
+
 /// Step of PGD as an attack (Madry et al. 2018 on MNIST).
 pub(crate) const PGD_STEP: f64 = 0.01;
 
 /// Step of PGD in adversarial training, long enough to cross the ball in few.
 pub(crate) const INNER_STEP: f64 = 0.1;
+
+/// Weight of the divergence in TRADES.
+pub(crate) const BETA: f64 = 6.0;
 
 /// Learning rate of Adam.
 pub(crate) const LR: f64 = 1e-3;

@@ -117,7 +117,7 @@ impl Step {
     }
 }
 
-fn adam() -> Result<Optimizer> {
+pub(crate) fn adam() -> Result<Optimizer> {
     OptimizerConfig::Adam(Adam { lr: LR, ..Adam::default() }).check()
 }
 
