@@ -7,13 +7,17 @@
 //! the table.
 
 pub mod ball;
+mod bumps;
 mod fgsm;
 mod goal;
 mod minimal;
 mod perturb;
 mod pgd;
+mod query;
+mod square;
 mod step;
 mod table;
+mod window;
 
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +114,7 @@ pub trait Attack: Send + Sync {
 attacks! {
     fgsm::Fgsm,
     pgd::Pgd,
+    square::Square,
 }
 
 impl AttackConfig {
