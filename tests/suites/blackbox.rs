@@ -1,6 +1,8 @@
 //! Black-box attacks, each held to what makes it that attack, and all to what an attacker without
 //! gradients has: a number of questions, and what the answers may be used for.
 
+#[path = "blackbox/decisions.rs"]
+mod decisions;
 #[path = "blackbox/every.rs"]
 mod every;
 #[path = "blackbox/square.rs"]
@@ -19,7 +21,10 @@ use crate::subjects::Images;
 type Golden = fn(&Images) -> Outcome;
 
 fn main() -> ExitCode {
-    let golden: &[(&str, Golden)] = &[("square::golden_images", square::golden)];
+    let golden: &[(&str, Golden)] = &[
+        ("square::golden_images", square::golden),
+        ("decisions::golden_images", decisions::golden),
+    ];
     let cases: &[(&str, Check)] = &[
         ("every::budgets_and_access", every::budgets_and_access),
         ("every::results_do_not_depend_on_batches", every::batches),
@@ -28,6 +33,8 @@ fn main() -> ExitCode {
         ("every::bad_requests", every::bad_requests),
         ("square::proposals_are_vertices_and_the_best_is_kept", square::vertices),
         ("square::euclidean_proposals_use_the_budget", square::euclidean),
+        ("decisions::linear_models_closed_form", decisions::closed_form),
+        ("decisions::given_points_lead_to_targets", decisions::given_points),
     ];
     let golden = golden.iter().map(|&(name, check)| {
         Case::new(name, move |device| match files::oracles() {

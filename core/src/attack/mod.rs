@@ -7,9 +7,12 @@
 //! the table.
 
 pub mod ball;
+mod boundary_attack;
 mod bumps;
+mod decision;
 mod fgsm;
 mod goal;
+mod hop_skip_jump;
 mod minimal;
 mod perturb;
 mod pgd;
@@ -115,6 +118,8 @@ attacks! {
     fgsm::Fgsm,
     pgd::Pgd,
     square::Square,
+    hop_skip_jump::HopSkipJump,
+    boundary_attack::Boundary,
 }
 
 impl AttackConfig {

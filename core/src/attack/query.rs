@@ -1,17 +1,21 @@
 //! What black-box attacks share: samples under attack as host arrays, and questions to a model.
 //!
 //! Proposals are random and cheap next to a forward pass, so they are made on the host, in f32 and
-//! from one stream per sample: every backend is asked the same questions to the bit. Questions go out
-//! as one batch of whatever is still open; a sample that is done drops out and costs nothing more.
-//! No question leaves a history behind that a gradient could be taken of.
+//! from one stream per sample: every backend is asked the same questions to the bit. Questions of all
+//! samples that are still open go out together; one that is done, or has spent its queries, drops out.
+//! That no sample asks more than its budget is decided here, in one place, and so is what an answer
+//! may tell: [`Model::ask_scores`] for attacks that read logits, [`Model::ask_decisions`] for those
+//! that see the predicted class only. Neither leaves a history that a gradient could be taken of.
 
 use super::{Draws, Goal};
 use crate::model::Classifier;
 use crate::rng::Rng;
 use crate::{Result, Tensor, bail};
 
-/// Rows of one forward pass at the most: enough to fill a device, and a bound on its memory.
+/// Rows and values of one forward pass at the most, unless the batch under attack is larger: enough to
+/// fill a device, and a bound on its memory.
 const ROWS: usize = 1024;
+const VALUES: usize = 1 << 22;
 
 /// A model that answers questions about samples of one shape.
 pub(super) struct Model<'a> {
@@ -19,6 +23,8 @@ pub(super) struct Model<'a> {
     /// Gives the device, the dtype and the shape of a sample.
     like: Tensor,
     targeted: bool,
+    /// Rows of one forward pass at the most.
+    rows: usize,
     /// Values of a sample.
     pub(super) features: usize,
     /// Smallest and largest value.
@@ -68,11 +74,13 @@ fn first_largest(values: &[f64]) -> usize {
 impl<'a> Model<'a> {
     /// Of batches like `x` (`[N, ...]`), with this kind of goal.
     pub(super) fn new(model: &'a dyn Classifier, x: &Tensor, goal: &Goal) -> Self {
+        let features = x.shape().iter().skip(1).product();
         Model {
             model,
             like: x.detach(),
             targeted: goal.is_targeted(),
-            features: x.shape().iter().skip(1).product(),
+            rows: (VALUES / usize::max(features, 1)).clamp(1, ROWS).max(x.dim(0)),
+            features,
             bounds: model.bounds().map(|v| v as f32),
         }
     }
@@ -84,17 +92,90 @@ impl<'a> Model<'a> {
         Ok(Tensor::from_slice(self.like.device(), points, &shape)?.cast(self.like.dtype()))
     }
 
-    /// Scores of points, each for the label or target in `classes`. One query a point.
-    pub(super) fn scores(&self, points: &[f32], classes: &[usize]) -> Result<Vec<Score>> {
+    /// Asks for the scores of points that `next` adds to a list for each sample, and tells `answer` of
+    /// them. Whether anything was asked. A sample gets no more answers than it has queries left.
+    pub(super) fn ask_scores<S: AsMut<Sample>>(
+        &self,
+        states: &mut [S],
+        next: impl FnMut(&mut S, &mut Vec<f32>),
+        answer: impl FnMut(&mut S, &[f32], &[Score]),
+    ) -> Result<bool> {
+        self.ask(states, |points, classes| self.scores(points, classes), next, answer)
+    }
+
+    /// As [`Model::ask_scores`], for whether points reach the goal, which the predicted class tells.
+    pub(super) fn ask_decisions<S: AsMut<Sample>>(
+        &self,
+        states: &mut [S],
+        next: impl FnMut(&mut S, &mut Vec<f32>),
+        answer: impl FnMut(&mut S, &[f32], &[bool]),
+    ) -> Result<bool> {
+        self.ask(states, |points, classes| self.decisions(points, classes), next, answer)
+    }
+
+    fn ask<S: AsMut<Sample>, A>(
+        &self,
+        states: &mut [S],
+        reply: impl Fn(&[f32], &[usize]) -> Result<Vec<A>>,
+        mut next: impl FnMut(&mut S, &mut Vec<f32>),
+        mut answer: impl FnMut(&mut S, &[f32], &[A]),
+    ) -> Result<bool> {
+        let each = self.features.max(1);
+        let (mut first, mut any) = (0, false);
+        while first < states.len() {
+            // As many samples as fill a forward pass.
+            let (mut points, mut classes, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+            for state in &mut states[first..] {
+                let start = points.len();
+                if state.as_mut().left > 0 {
+                    next(state, &mut points);
+                }
+                let sample = state.as_mut();
+                let count = ((points.len() - start) / each).min(sample.left);
+                points.truncate(start + count * each);
+                classes.extend(std::iter::repeat_n(sample.class, count));
+                sample.left -= count;
+                counts.push(count);
+                if classes.len() >= self.rows {
+                    break;
+                }
+            }
+            let answers = reply(&points, &classes)?;
+            let mut at = 0;
+            for (state, &count) in states[first..].iter_mut().zip(&counts) {
+                let rows = at..at + count;
+                at += count;
+                if count > 0 {
+                    any = true;
+                    answer(state, &points[rows.start * each..rows.end * each], &answers[rows]);
+                }
+            }
+            first += counts.len();
+        }
+        Ok(any)
+    }
+
+    /// Scores of points, each for the label or target in `classes`.
+    fn scores(&self, points: &[f32], classes: &[usize]) -> Result<Vec<Score>> {
         let mut scores = Vec::with_capacity(classes.len());
-        for part in points.chunks(ROWS * self.features.max(1)) {
+        for part in points.chunks(self.rows * self.features.max(1)) {
             let logits = self.model.logits(&self.tensor(part)?)?.detach();
             let (width, values) = (logits.dim(1), logits.to_f64_vec()?);
-            let classes = classes[scores.len()..].iter();
-            let rows = values.chunks(width).zip(classes);
+            let rows = values.chunks(width).zip(&classes[scores.len()..]);
             scores.extend(rows.map(|(z, &class)| Score::of(z, class, self.targeted)));
         }
         Ok(scores)
+    }
+
+    /// Whether each point is given the target in `classes`, or not the label.
+    fn decisions(&self, points: &[f32], classes: &[usize]) -> Result<Vec<bool>> {
+        let mut reached = Vec::with_capacity(classes.len());
+        for part in points.chunks(self.rows * self.features.max(1)) {
+            let seen: Vec<i64> = self.model.logits(&self.tensor(part)?)?.argmax(1).to_vec()?;
+            let rows = seen.into_iter().zip(&classes[reached.len()..]);
+            reached.extend(rows.map(|(seen, &class)| (seen == class as i64) == self.targeted));
+        }
+        Ok(reached)
     }
 
     /// The batch again, from the point of each sample.
@@ -122,18 +203,26 @@ pub(super) struct Sample {
     pub(super) x: Vec<f32>,
     /// Its score.
     pub(super) score: Score,
+    /// Queries that it may still ask.
+    pub(super) left: usize,
+}
+
+impl AsMut<Sample> for Sample {
+    fn as_mut(&mut self) -> &mut Sample {
+        self
+    }
 }
 
 impl Sample {
-    /// The samples of a batch, at their originals.
-    pub(super) fn all(x: &Tensor, goal: &Goal, draws: &Draws) -> Result<Vec<Self>> {
+    /// The samples of a batch, at their originals, with so many queries each.
+    pub(super) fn all(x: &Tensor, goal: &Goal, draws: &Draws, queries: usize) -> Result<Vec<Self>> {
         let values: Vec<f32> = x.to_f64_vec()?.into_iter().map(|v| v as f32).collect();
         let classes: Vec<i64> = goal.classes().to_vec()?;
         let features: usize = x.shape().iter().skip(1).product();
         let samples = classes.into_iter().zip(&draws.ids).enumerate().map(|(row, (class, &id))| {
             let x0 = values[row * features..(row + 1) * features].to_vec();
             let (rng, score) = (draws.rng.index(id), Score::NONE);
-            Sample { row, class: class as usize, rng, x: x0.clone(), x0, score }
+            Sample { row, class: class as usize, rng, x: x0.clone(), x0, score, left: queries }
         });
         Ok(samples.collect())
     }
@@ -147,11 +236,6 @@ impl Sample {
         }
         better
     }
-}
-
-/// The labels or targets of samples.
-pub(super) fn classes(samples: &[Sample]) -> Vec<usize> {
-    samples.iter().map(|s| s.class).collect()
 }
 
 /// Moves the samples that are done from `open` to `closed`.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bumps::Bumps;
 use super::fgsm::linf;
-use super::query::{Model, Sample, classes, close};
+use super::query::{Model, Sample, Score, close};
 use super::window::Image;
 use super::{Access, Attack, AttackSpec, Draws, Goal, Norm, Threat};
 use crate::model::Classifier;
@@ -67,29 +67,26 @@ impl Square {
     }
 
     /// Asks once for each of `open`: the first time for its start, then for a proposal.
-    fn ask(&self, i: usize, model: &Model<'_>, image: Image, open: &mut [Sample]) -> Result<()> {
+    fn ask(&self, i: usize, model: &Model<'_>, image: Image, open: &mut [Sample]) -> Result<bool> {
         let [lo, hi] = model.bounds;
         let ends = Ends { image, eps: self.eps as f32, lo, hi };
         let bumps = Bumps { image, norm: self.norm, eps: self.eps, lo, hi };
-        let mut points = Vec::with_capacity(open.len() * model.features);
-        for Sample { rng, x0, x, .. } in open.iter_mut() {
+        let share = i.checked_sub(1).map(|i| self.share_at(i));
+        let next = |Sample { rng, x0, x, .. }: &mut Sample, points: &mut Vec<f32>| {
             let start = points.len();
             points.extend_from_slice(x);
             let point = &mut points[start..];
-            match (i.checked_sub(1).map(|i| self.share_at(i)), self.norm) {
+            match (share, self.norm) {
                 (None, Norm::Linf) => ends.stripes(rng, x0, point),
                 (None, _) => bumps.tiles(rng, x0, point),
                 (Some(share), Norm::Linf) => ends.propose(rng, share, x0, point),
                 (Some(share), _) => bumps.propose(rng, share, x0, point),
             }
-        }
-        let scores = model.scores(&points, &classes(open))?;
-        for ((sample, score), point) in
-            open.iter_mut().zip(scores).zip(points.chunks(model.features.max(1)))
-        {
-            sample.take_better(point, score);
-        }
-        Ok(())
+        };
+        let answer = |sample: &mut Sample, point: &[f32], scores: &[Score]| {
+            sample.take_better(point, scores[0]);
+        };
+        model.ask_scores(open, next, answer)
     }
 }
 
@@ -142,12 +139,10 @@ impl Attack for Square {
     ) -> Result<Tensor> {
         let model = Model::new(model, x, goal);
         let image = Image::of(&x.shape());
-        let (mut open, mut closed) = (Sample::all(x, goal, draws)?, Vec::new());
-        for i in 0..self.queries {
-            if open.is_empty() {
-                break;
-            }
-            self.ask(i, &model, image, &mut open)?;
+        let mut open = Sample::all(x, goal, draws, self.queries)?;
+        let (mut closed, mut asked) = (Vec::new(), 0);
+        while self.ask(asked, &model, image, &mut open)? {
+            asked += 1;
             close(&mut open, &mut closed, |sample| sample.score.reached);
         }
         closed.append(&mut open);

@@ -1,7 +1,8 @@
 //! What holds for every black-box attack, whatever it does.
 
 use inocula_core::attack::{
-    ATTACKS, Access, AttackConfig, Draws, Goal, Norm, Outcome as Found, Square, Threat, perturb,
+    ATTACKS, Access, AttackConfig, Boundary, Draws, Goal, HopSkipJump, Norm, Outcome as Found,
+    Square, Threat, perturb,
 };
 use inocula_core::model::Classifier;
 use inocula_core::rng::Rng;
@@ -13,7 +14,19 @@ use crate::subjects::{LabelsOnly, Noting, attack, linear, small};
 /// Every black-box attack with few queries, and how many.
 fn attacks() -> Vec<(AttackConfig, usize)> {
     let square = |norm, eps| AttackConfig::Square(Square { queries: 40, ..Square::new(norm, eps) });
-    vec![(square(Norm::Linf, 0.2), 40), (square(Norm::L2, 1.2), 40), (square(Norm::L1, 6.0), 40)]
+    let hop = |norm, eps| {
+        let hop = HopSkipJump { queries: 300, first_estimate: 30, ..HopSkipJump::new(norm, eps) };
+        AttackConfig::HopSkipJump(hop)
+    };
+    let boundary = Boundary { queries: 400, check_every: 3, ..Boundary::new(1.5) };
+    vec![
+        (square(Norm::Linf, 0.2), 40),
+        (square(Norm::L2, 1.2), 40),
+        (square(Norm::L1, 6.0), 40),
+        (hop(Norm::L2, 1.2), 300),
+        (hop(Norm::Linf, 0.2), 300),
+        (AttackConfig::Boundary(boundary), 400),
+    ]
 }
 
 /// Every attack of the table that asks for no gradient is among the attacks above.
@@ -139,11 +152,18 @@ pub(crate) fn constant(device: &Device) -> Outcome {
 
 pub(crate) fn bad_requests(_: &Device) -> Outcome {
     let square = Square::new(Norm::Linf, 0.1);
+    let (hop, walk) = (HopSkipJump::new(Norm::L2, 1.0), Boundary::new(1.0));
     let refused = [
         (AttackConfig::Square(Square { norm: Norm::L0, ..square.clone() }), "choose linf"),
         (AttackConfig::Square(Square { eps: -1.0, ..square.clone() }), "eps = -1"),
         (AttackConfig::Square(Square { queries: 0, ..square.clone() }), "queries = 0"),
         (AttackConfig::Square(Square { share: 0.0, ..square }), "share = 0"),
+        (AttackConfig::HopSkipJump(HopSkipJump::new(Norm::L1, 1.0)), "choose l2 or linf"),
+        (AttackConfig::HopSkipJump(HopSkipJump { queries: 0, ..hop.clone() }), "queries = 0"),
+        (AttackConfig::HopSkipJump(HopSkipJump { gamma: 0.0, ..hop }), "gamma = 0"),
+        (AttackConfig::Boundary(Boundary { norm: Norm::Linf, ..walk.clone() }), "choose l2"),
+        (AttackConfig::Boundary(Boundary { sphere_step: 2.0, ..walk.clone() }), "sphere_step = 2"),
+        (AttackConfig::Boundary(Boundary { adaptation: 1.0, ..walk }), "adaptation = 1"),
     ];
     for (config, expected) in refused {
         let text = config.check().err().map(|e| e.to_string()).unwrap_or_default();

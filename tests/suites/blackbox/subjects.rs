@@ -25,7 +25,7 @@ static TRAINED: LazyLock<(Network, Dataset)> = LazyLock::new(|| {
         let spec = Preset::find("small-cnn")?.spec(&[1, 8, 8], 10, [0.0, 1.0])?;
         let params = init_params(&spec, &REFERENCE, DType::F32, &Rng::new(3))?;
         let mut network = Network::new(spec, params, &REFERENCE)?;
-        let config = TrainConfig { epochs: 3, rule: Rule::Standard {}, ..TrainConfig::default() };
+        let config = TrainConfig { epochs: 8, rule: Rule::Standard {}, ..TrainConfig::default() };
         fit(&mut network, &train, None, &config, &Rng::new(4), &mut ())?;
         Ok((network, test))
     };
