@@ -85,6 +85,23 @@ pub(crate) fn weight_grad(conv: &Conv, args: &[Arg<'_, Buf>], out: &Aval) -> Mad
     convolution_backward(g, x, &w, &geometry(conv), Derivative::Weight)
 }
 
+/// `(x, g)`: the derivative in the weight from each sample alone, as one convolution in which every
+/// sample is a group.
+pub(crate) fn weight_grads(conv: &Conv, args: &[Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
+    if is_barren(args, out) {
+        return zeros(args, out);
+    }
+    let (x, g) = (operand(args, 0), operand(args, 1));
+    let ([n, c, h, w], [_, o, oh, ow]) = (four(x), four(g));
+    let [x, g] = [x.f_reshape([1, n * c, h, w])?, g.f_reshape([1, n * o, oh, ow])?];
+    let [channels, kh, kw] = [2, 3, 4].map(|axis| out.shape[axis] as i64);
+    let weight = Tensor::f_empty([n * o, channels, kh, kw], (kind(out.dtype), x.device()))?;
+    let geometry = geometry(conv);
+    let apart = Geometry { groups: geometry.groups * n, ..geometry };
+    let made = convolution_backward(&g, &x, &weight, &apart, Derivative::Weight)?;
+    Ok(made.f_reshape(sizes(&out.shape))?)
+}
+
 /// Stands for the operand of this shape that is derived by: only its shape and order are read.
 fn unread(out: &Aval, like: &Tensor) -> Made<Tensor> {
     let options = (kind(out.dtype), like.device());

@@ -89,9 +89,8 @@ impl Backend for Tch {
 
     /// Every fused operation has a form here that is faster than its parts: fewer passes, fewer
     /// arrays, or a kernel of libtorch's own.
-    fn supports(&self, op: OpCode, _dtype: DType) -> bool {
-        // Its decomposition, a grouped convolution, is what libtorch itself does for one.
-        op != OpCode::ConvWeightGrads
+    fn supports(&self, _op: OpCode, _dtype: DType) -> bool {
+        true
     }
 
     fn upload(&self, aval: &Aval, bytes: &[u8]) -> Result<Buf> {
@@ -212,9 +211,8 @@ fn fused(fused: &Fused, args: &mut [Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
         Fused::SoftmaxXent => softmax::loss(args),
         Fused::SoftmaxXentGrad => softmax::grad(args, out),
         Fused::PgdStep { step, eps, lo, hi } => step::pgd([*step, *eps, *lo, *hi], args, out),
-        Fused::ConvWeightGrads { .. } | Fused::AdamStep { .. } => {
-            Err(no_kernel(fused.code()).into())
-        }
+        Fused::ConvWeightGrads { conv, .. } => conv::weight_grads(conv, args, out),
+        Fused::AdamStep { .. } => Err(no_kernel(fused.code()).into()),
     }
 }
 

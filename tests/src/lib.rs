@@ -4,6 +4,7 @@
 //! every case and backend, named `[backend] suite::case`. Random cases are drawn by proptest from
 //! the table of operations ([`gens`]), so that a new operation is covered without a new test.
 
+pub mod attacks;
 pub mod files;
 pub mod gens;
 pub mod guide;

@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 use std::sync::{LazyLock, Mutex};
 
-use inocula_core::attack::{ATTACKS, AttackConfig, Draws, Fgsm, Goal, Norm, Threat, perturb};
+use inocula_core::attack::{AttackConfig, Draws, Fgsm, Goal, Norm, Threat, perturb};
 use inocula_core::data::{Dataset, digits};
 use inocula_core::dp::{clip, noise};
 use inocula_core::grad::grad;
@@ -19,6 +19,7 @@ use inocula_core::place::Placement;
 use inocula_core::rng::Rng;
 use inocula_core::train::{Rule, TrainConfig, fit};
 use inocula_core::{Aval, DType, Device, Result, Shape, Tensor};
+use inocula_tests::attacks::white_box;
 use inocula_tests::harness::{Outcome, ensure};
 use inocula_tests::pairs::{PairCase, run};
 use inocula_tests::rows::REFERENCE;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         PairCase::new("dp::one_sample_moves_the_sum_by_at_most_the_bound", sensitivity),
         PairCase::new("dp::noise_is_the_same_bits_of_the_claimed_scale", same_noise),
     ];
-    for entry in ATTACKS {
+    for entry in white_box() {
         let budgets = [(Norm::Linf, 0.1), (Norm::L2, 0.7), (Norm::L1, 3.0), (Norm::L0, 12.0)];
         for (norm, eps) in budgets {
             let config = (entry.at)(Threat::new(norm, eps));

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use inocula_core::attack::{
-    ATTACKS, Access, Aim, Attack, AttackConfig, Draws, Fgsm, Goal, Keep, Norm, Pgd, Threat,
-    perturb, perturb_rows,
+    Access, Aim, Attack, AttackConfig, Draws, Fgsm, Goal, Keep, Norm, Pgd, Threat, perturb,
+    perturb_rows,
 };
 use inocula_core::data::{Dataset, digits};
 use inocula_core::model::{BlackBox, Classifier, Network, confusion};
@@ -20,6 +20,7 @@ use inocula_core::privacy::membership::loss_threshold;
 use inocula_core::rng::Rng;
 use inocula_core::train::{Batch, Rule, TrainConfig, fit};
 use inocula_core::{DType, Device, ErrorKind, Result, Tensor};
+use inocula_tests::attacks::white_box;
 use inocula_tests::harness::{Case, Check, Outcome, ensure, run};
 
 fn main() -> ExitCode {
@@ -90,7 +91,7 @@ fn ball_and_box(device: &Device) -> Outcome {
     let model = trained(device, "mlp", 3)?;
     let (_, test) = data()?;
     let rows: Vec<usize> = (0..60).collect();
-    for entry in ATTACKS {
+    for entry in white_box() {
         let mut norms = 0;
         let budgets = [(Norm::Linf, 0.1), (Norm::L2, 0.7), (Norm::L1, 3.0), (Norm::L0, 12.0)];
         for (norm, eps) in budgets {

@@ -10,9 +10,12 @@ mod apgd;
 pub mod ball;
 mod best;
 mod boundary;
+mod boundary_attack;
+mod bumps;
 mod climb;
 mod cw;
 mod ddn;
+mod decision;
 mod deepfool;
 mod diverge;
 pub mod dlr;
@@ -21,15 +24,19 @@ mod fab;
 mod fgsm;
 mod fmn;
 mod goal;
+mod hop_skip_jump;
 mod jsma;
 mod mi_fgsm;
 mod minimal;
 mod perturb;
 mod pgd;
+mod query;
 mod resize;
 mod rows;
+mod square;
 mod step;
 mod table;
+mod window;
 
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +144,9 @@ attacks! {
     mi_fgsm::MiFgsm,
     ead::Ead,
     jsma::Jsma,
+    square::Square,
+    hop_skip_jump::HopSkipJump,
+    boundary_attack::Boundary,
 }
 
 impl AttackConfig {
