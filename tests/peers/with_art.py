@@ -3,7 +3,7 @@
 import art
 import numpy as np
 import torch
-from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
+from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent, SquareAttack
 from art.defences.trainer import AdversarialTrainerMadryPGD
 from art.estimators.classification import PyTorchClassifier
 from inputs import Madry, Mlp, Subject
@@ -50,6 +50,26 @@ class Fgsm(Work):
 
     def result(self):
         return {"adversarial": self.run()}
+
+
+class Square(Work):
+    def __init__(self, inputs):
+        self.wrapped = Wrapped(inputs, Madry)
+        labels = self.wrapped.subject.with_predicted_labels().y
+        self.y = np.eye(CLASSES, dtype=np.float32)[labels.numpy()]
+        self.attack = SquareAttack(
+            self.wrapped.estimator,
+            eps=inputs.constant("small_eps"),
+            max_iter=inputs.count("queries"),
+            batch_size=self.wrapped.batch,
+            verbose=False,
+        )
+
+    def run(self):
+        return self.attack.generate(self.wrapped.x, self.y)
+
+    def result(self):
+        return {"loss": self.wrapped.loss(self.run())}
 
 
 def pgd(wrapped, step, steps, random_starts):
@@ -146,6 +166,7 @@ class PgdStep(Work):
 ROWS = {
     "madry fgsm": lambda inputs: Fgsm(inputs, Madry),
     "madry pgd-40": Pgd,
+    "madry square-200": Square,
     "mlp fgsm, batch 1": lambda inputs: Fgsm(inputs, Mlp, 1),
     "mlp fgsm, batch 32": lambda inputs: Fgsm(inputs, Mlp, 32),
     "madry step": lambda inputs: Step(inputs, Madry),

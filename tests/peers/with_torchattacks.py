@@ -84,6 +84,25 @@ class CarliniWagner(Work):
         return {"distance": mean_distance(self.subject, found)}
 
 
+class Square(Work):
+    """As for APGD."""
+
+    def __init__(self, inputs):
+        self.subject = Subject(inputs, Madry).with_predicted_labels()
+        self.attack = torchattacks.Square(
+            self.subject.model,
+            eps=inputs.constant("small_eps"),
+            n_queries=inputs.count("queries"),
+        )
+
+    def run(self):
+        return self.attack(self.subject.x, self.subject.y)
+
+    def result(self):
+        _, best = self.attack.attack_single_run(self.subject.x, self.subject.y)
+        return {"loss": self.subject.loss(best).item()}
+
+
 class PgdStep(AttackedStep):
     def __init__(self, inputs):
         super().__init__(inputs, Madry)
@@ -101,6 +120,7 @@ ROWS = {
     "madry pgd-40": Pgd,
     "madry apgd-50": Apgd,
     "madry cw-50": CarliniWagner,
+    "madry square-200": Square,
     "mlp fgsm, batch 1": lambda inputs: Fgsm(inputs, Mlp, 1),
     "mlp fgsm, batch 32": lambda inputs: Fgsm(inputs, Mlp, 32),
     "madry pgd-7 step": PgdStep,

@@ -159,6 +159,7 @@ fn constants(scale: &Scale) -> HashMap<String, String> {
         ("cw_endless", scale::CW_ENDLESS),
         ("batch", scale.batch as f64),
         ("private_batch", scale.private_batch as f64),
+        ("queries", scale.queries as f64),
         ("attack_steps", scale.attack_steps as f64),
         ("pgd_steps", scale.pgd_steps as f64),
         ("inner_steps", scale.inner_steps as f64),

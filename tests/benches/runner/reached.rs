@@ -8,7 +8,7 @@
 //! The attack of Carlini and Wagner is timed with a margin that no step reaches, for the same reason,
 //! and compared without one.
 
-use inocula_core::attack::{Apgd, Attack, AttackConfig, Cw, Norm};
+use inocula_core::attack::{Apgd, Attack, AttackConfig, Cw, Norm, Square};
 use inocula_core::loss::cross_entropy;
 use inocula_core::model::Classifier as _;
 use inocula_core::{Result, Tensor};
@@ -54,6 +54,17 @@ pub(crate) const ROWS: &[Row] = &[
                 timed: AttackConfig::Cw(endless).check()?,
                 ..Reached::new(c, AttackConfig::Cw(cw), distance)?
             }))
+        },
+    },
+    Row {
+        suite: SUITE,
+        name: "madry square-200",
+        flops: |s| s.queries as f64 * Net::Madry.forward_flops(s.batch),
+        // Each tool draws squares of its own.
+        tolerance: Tolerance { relative: 1e-2, outliers: 0.0 },
+        prepare: |c| {
+            let square = Square { queries: c.scale.queries, ..Square::new(Norm::Linf, SMALL_EPS) };
+            Ok(Box::new(Reached::new(c, AttackConfig::Square(square), loss)?))
         },
     },
 ];

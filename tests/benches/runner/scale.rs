@@ -24,6 +24,8 @@ pub(crate) struct Scale {
     pub(crate) private_batch: usize,
     /// Steps of APGD and of the attack of Carlini and Wagner.
     pub(crate) attack_steps: usize,
+    /// Queries of Square.
+    pub(crate) queries: usize,
     /// Steps of PGD in adversarial training.
     pub(crate) inner_steps: usize,
     /// What a round takes at least.
@@ -79,6 +81,7 @@ pub(crate) const FULL: Scale = Scale {
     per_sample: [256, 26010],
     private_batch: 256,
     attack_steps: 50,
+    queries: 200,
     pgd_steps: 40,
     inner_steps: 7,
     round: Duration::from_millis(50),
@@ -95,6 +98,7 @@ pub(crate) const SMOKE: Scale = Scale {
     per_sample: [8, 130],
     private_batch: 6,
     attack_steps: 4,
+    queries: 5,
     pgd_steps: 3,
     inner_steps: 2,
     round: Duration::from_millis(1),
