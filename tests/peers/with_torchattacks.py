@@ -99,6 +99,7 @@ class Square(Work):
         return self.attack(self.subject.x, self.subject.y)
 
     def result(self):
+        self.attack.init_hyperparam(self.subject.x)
         _, best = self.attack.attack_single_run(self.subject.x, self.subject.y)
         return {"loss": self.subject.loss(best).item()}
 

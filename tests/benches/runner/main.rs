@@ -19,6 +19,7 @@
 
 mod attacks;
 mod dp;
+mod growth;
 mod inputs;
 mod ops;
 mod overhead;

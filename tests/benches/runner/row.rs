@@ -11,11 +11,19 @@ use serde_json::{Value, json};
 
 use crate::inputs::Inputs;
 use crate::scale::Scale;
-use crate::{attacks, dp, ops, overhead, reached, trades, train};
+use crate::{attacks, dp, growth, ops, overhead, reached, trades, train};
 
 /// The tables, in the order of the report.
-pub(crate) const ROWS: &[&[Row]] =
-    &[ops::ROWS, attacks::ROWS, reached::ROWS, train::ROWS, trades::ROWS, dp::ROWS, overhead::ROWS];
+pub(crate) const ROWS: &[&[Row]] = &[
+    ops::ROWS,
+    attacks::ROWS,
+    reached::ROWS,
+    train::ROWS,
+    trades::ROWS,
+    dp::ROWS,
+    overhead::ROWS,
+    growth::ROWS,
+];
 
 /// What is measured.
 pub(crate) struct Row {

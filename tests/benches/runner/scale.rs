@@ -28,6 +28,8 @@ pub(crate) struct Scale {
     pub(crate) queries: usize,
     /// Steps of PGD in adversarial training.
     pub(crate) inner_steps: usize,
+    /// The largest size in the suite of growth.
+    pub(crate) most: usize,
     /// What a round takes at least.
     pub(crate) round: Duration,
     /// What the runs before the first round take at least.
@@ -84,6 +86,7 @@ pub(crate) const FULL: Scale = Scale {
     queries: 200,
     pgd_steps: 40,
     inner_steps: 7,
+    most: usize::MAX,
     round: Duration::from_millis(50),
     warm: Duration::from_millis(200),
 };
@@ -101,6 +104,7 @@ pub(crate) const SMOKE: Scale = Scale {
     queries: 5,
     pgd_steps: 3,
     inner_steps: 2,
+    most: 8,
     round: Duration::from_millis(1),
     warm: Duration::ZERO,
 };

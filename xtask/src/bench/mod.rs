@@ -50,7 +50,14 @@ const PLUGIN_PATH: &str = "INOCULA_BACKEND_PATH";
 /// The short benchmark of `cargo xtask ci`: everything that needs no more than this project.
 pub(crate) fn smoke() -> Outcome {
     let command = plan::arguments(clap::Command::new("bench"));
-    let args = command.try_get_matches_from(["bench", "--smoke", "--backends", REFERENCE]);
+    let args = command.try_get_matches_from([
+        "bench",
+        "--smoke",
+        "--suite",
+        "all,growth",
+        "--backends",
+        REFERENCE,
+    ]);
     run(&Options::of(&args.map_err(|e| e.to_string())?)?)
 }
 

@@ -9,7 +9,10 @@ use super::measure::Part;
 use super::results::Results;
 
 /// The suites, in the order of the report.
-pub(super) const SUITES: &[&str] = &["ops", "attacks", "train", "dp", "overhead"];
+pub(super) const SUITES: &[&str] = &["ops", "attacks", "train", "dp", "overhead", "growth"];
+
+/// Suites that are measured only where they are named: they take longer than all others.
+const BY_NAME: &[&str] = &["growth"];
 
 /// The suite of what is not arithmetic.
 pub(super) const OVERHEAD: &str = "overhead";
@@ -79,8 +82,12 @@ pub(super) fn arguments(command: clap::Command) -> clap::Command {
     };
     command
         .arg(
-            option("suite", "SUITES", "ops, attacks, train, dp, overhead, or several of them")
-                .default_value("all"),
+            option(
+                "suite",
+                "SUITES",
+                "ops, attacks, train, dp, overhead, growth, or several of them; all but growth",
+            )
+            .default_value("all"),
         )
         .arg(option(
             "backends",
@@ -172,7 +179,7 @@ fn suites(list: &str) -> Result<Vec<&'static str>, String> {
     for name in list.split(',').map(str::trim) {
         match SUITES.iter().find(|suite| **suite == name) {
             Some(suite) => chosen.push(*suite),
-            None if name == "all" => chosen.extend(SUITES),
+            None if name == "all" => chosen.extend(SUITES.iter().filter(|s| !BY_NAME.contains(s))),
             None => {
                 let all = SUITES.join(", ");
                 return Err(format!("there is no suite {name:?}; there are {all}, and all"));
@@ -230,7 +237,8 @@ mod tests {
     #[test]
     fn all_suites_and_the_usual_backends_unless_told_otherwise() {
         let usual = options(&[]).unwrap();
-        assert_eq!((usual.suites.as_slice(), usual.rounds, usual.threads), (SUITES, 7, 2));
+        let but_growth = &SUITES[..SUITES.len() - 1];
+        assert_eq!((usual.suites.as_slice(), usual.rounds, usual.threads), (but_growth, 7, 2));
         assert_eq!(usual.backends[0].name, REFERENCE);
         assert!(!usual.named && !usual.smoke && !usual.peers);
         let chosen = options(&["--suite", "train,ops", "--backends", "tch:cuda:0", "--smoke"]);
@@ -243,7 +251,7 @@ mod tests {
     fn mistakes_are_one_line() {
         assert_eq!(
             refusal(&["--suite", "opz"]),
-            "there is no suite \"opz\"; there are ops, attacks, train, dp, overhead, and all"
+            "there is no suite \"opz\"; there are ops, attacks, train, dp, overhead, growth, and all"
         );
         assert!(refusal(&["--backends", "tch,,burn"]).contains("an empty spec"));
         assert!(refusal(&["--backends", "tch,tch"]).contains("tch twice"));
