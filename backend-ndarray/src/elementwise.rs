@@ -127,24 +127,30 @@ pub(crate) fn select<T: Elem>(ctx: &Ctx, args: &[Arg<'_, Buf>], shape: Shape) ->
     let made = ctx.make(shape, |out| {
         let nest = Nest::new(shape, [&lc, &la, &lb]);
         let steps = nest.steps();
-        nest.drive(&ctx.workers, 1, out, |out, [ic, ia, ib]| {
-            let n = out.len();
-            if steps == [1, 1, 1] {
-                let operands = c[ic..][..n].iter().zip(&a[ia..][..n]).zip(&b[ib..][..n]);
-                for (o, ((&c, &a), &b)) in out.iter_mut().zip(operands) {
-                    *o = pick(c, a, b);
+        nest.drive(
+            &ctx.workers,
+            1,
+            out,
+            #[inline(always)]
+            |out, [ic, ia, ib]| {
+                let n = out.len();
+                if steps == [1, 1, 1] {
+                    let operands = c[ic..][..n].iter().zip(&a[ia..][..n]).zip(&b[ib..][..n]);
+                    for (o, ((&c, &a), &b)) in out.iter_mut().zip(operands) {
+                        *o = pick(c, a, b);
+                    }
+                    return;
                 }
-                return;
-            }
-            for (i, o) in out.iter_mut().enumerate() {
-                let i = i as isize;
-                *o = pick(
-                    c[moved(ic, i * steps[0])],
-                    a[moved(ia, i * steps[1])],
-                    b[moved(ib, i * steps[2])],
-                );
-            }
-        });
+                for (i, o) in out.iter_mut().enumerate() {
+                    let i = i as isize;
+                    *o = pick(
+                        c[moved(ic, i * steps[0])],
+                        a[moved(ia, i * steps[1])],
+                        b[moved(ib, i * steps[2])],
+                    );
+                }
+            },
+        );
     });
     Ok(T::into_buf(made))
 }
@@ -164,11 +170,17 @@ fn map<T: Elem>(
     let shape = operand::<T>(args, 0)?.shape();
     if let Some(mut x) = reusable::<T>(args, 0, shape) {
         let nest = Nest::<0>::new(shape, []);
-        nest.drive(&ctx.workers, cost, exclusive(&mut x)?, |run, []| {
-            for v in run {
-                *v = f(*v);
-            }
-        });
+        nest.drive(
+            &ctx.workers,
+            cost,
+            exclusive(&mut x)?,
+            #[inline(always)]
+            |run, []| {
+                for v in run {
+                    *v = f(*v);
+                }
+            },
+        );
         return Ok(T::into_buf(x));
     }
     Ok(T::into_buf(map_new(ctx, cost, operand::<T>(args, 0)?, f)))
@@ -186,18 +198,24 @@ pub(crate) fn map_new<T: Elem, U: Elem>(
         let nest = Nest::new(shape, [x.layout()]);
         let [step] = nest.steps();
         let x = x.storage();
-        nest.drive(&ctx.workers, cost, out, |out, [at]| {
-            let n = out.len();
-            match step {
-                1 => out.iter_mut().zip(&x[at..][..n]).for_each(|(o, &v)| *o = f(v)),
-                0 => out.fill(f(x[at])),
-                _ => {
-                    for (i, o) in out.iter_mut().enumerate() {
-                        *o = f(x[moved(at, i as isize * step)]);
+        nest.drive(
+            &ctx.workers,
+            cost,
+            out,
+            #[inline(always)]
+            |out, [at]| {
+                let n = out.len();
+                match step {
+                    1 => out.iter_mut().zip(&x[at..][..n]).for_each(|(o, &v)| *o = f(v)),
+                    0 => out.fill(f(x[at])),
+                    _ => {
+                        for (i, o) in out.iter_mut().enumerate() {
+                            *o = f(x[moved(at, i as isize * step)]);
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     })
 }
 
@@ -223,12 +241,19 @@ fn map2<T: Elem>(
     let made = ctx.make(shape, |out| {
         let nest = Nest::new(shape, [&la, &lb]);
         let steps = nest.steps();
-        nest.drive(&ctx.workers, cost, out, |out, at| run2(out, a, b, at, steps, &f));
+        nest.drive(
+            &ctx.workers,
+            cost,
+            out,
+            #[inline(always)]
+            |out, at| run2(out, a, b, at, steps, &f),
+        );
     });
     Ok(T::into_buf(made))
 }
 
 /// One run of a map of two arrays.
+#[inline(always)]
 fn run2<T: Elem>(
     out: &mut [T],
     a: &[T],
@@ -276,19 +301,25 @@ fn update<T: Elem>(
     let nest = Nest::new(shape, [&b.layout().broadcast(shape)]);
     let [step] = nest.steps();
     let b = b.storage();
-    nest.drive(&ctx.workers, cost, a, |a, [ib]| {
-        let n = a.len();
-        match step {
-            1 => a.iter_mut().zip(&b[ib..][..n]).for_each(|(a, &b)| *a = f(*a, b)),
-            0 => {
-                let b = b[ib];
-                a.iter_mut().for_each(|a| *a = f(*a, b));
-            }
-            _ => {
-                for (i, a) in a.iter_mut().enumerate() {
-                    *a = f(*a, b[moved(ib, i as isize * step)]);
+    nest.drive(
+        &ctx.workers,
+        cost,
+        a,
+        #[inline(always)]
+        |a, [ib]| {
+            let n = a.len();
+            match step {
+                1 => a.iter_mut().zip(&b[ib..][..n]).for_each(|(a, &b)| *a = f(*a, b)),
+                0 => {
+                    let b = b[ib];
+                    a.iter_mut().for_each(|a| *a = f(*a, b));
+                }
+                _ => {
+                    for (i, a) in a.iter_mut().enumerate() {
+                        *a = f(*a, b[moved(ib, i as isize * step)]);
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }

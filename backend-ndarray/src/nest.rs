@@ -68,6 +68,7 @@ impl<const K: usize> Nest<K> {
     }
 
     /// Calls `body` with the positions at which the runs `first .. first + count` start.
+    #[inline(always)]
     pub(crate) fn each_row(&self, first: usize, count: usize, mut body: impl FnMut([usize; K])) {
         let outer = self.depth - 1;
         let mut index = [0; MAX_RANK];
@@ -114,24 +115,44 @@ impl<const K: usize> Nest<K> {
         let work = out.len() * cost;
         let per_item = if !workers.worth(work) { rows } else { (GRAIN / cost / run).max(1) };
         if rows > 1 {
-            workers.each(work, out.chunks_mut(per_item * run).enumerate(), |(i, chunk)| {
-                let count = chunk.len() / run;
-                let mut runs = chunk.chunks_exact_mut(run);
-                self.each_row(i * per_item, count, |at| {
-                    if let Some(run) = runs.next() {
-                        body(run, at);
-                    }
-                });
-            });
+            workers.each(
+                work,
+                out.chunks_mut(per_item * run).enumerate(),
+                #[inline(always)]
+                |(i, chunk)| {
+                    let count = chunk.len() / run;
+                    let mut runs = chunk.chunks_exact_mut(run);
+                    self.each_row(
+                        i * per_item,
+                        count,
+                        #[inline(always)]
+                        |at| {
+                            if let Some(run) = runs.next() {
+                                body(run, at);
+                            }
+                        },
+                    );
+                },
+            );
         } else if workers.worth(work) {
             let grain = (GRAIN / cost).max(1);
             let steps = self.steps();
-            workers.each(work, out.chunks_mut(grain).enumerate(), |(i, chunk)| {
-                let begin = (i * grain) as isize;
-                body(chunk, array::from_fn(|k| moved(self.starts[k], steps[k] * begin)));
-            });
+            workers.each(
+                work,
+                out.chunks_mut(grain).enumerate(),
+                #[inline(always)]
+                |(i, chunk)| {
+                    let begin = (i * grain) as isize;
+                    body(chunk, array::from_fn(|k| moved(self.starts[k], steps[k] * begin)));
+                },
+            );
         } else {
-            workers.each(0, [out].into_iter(), |out| body(out, self.starts));
+            workers.each(
+                0,
+                [out].into_iter(),
+                #[inline(always)]
+                |out| body(out, self.starts),
+            );
         }
     }
 }

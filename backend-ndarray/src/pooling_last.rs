@@ -24,9 +24,14 @@ fn each_image<T: Float>(
 ) {
     let windows = planes.output_size() * PER_WINDOW;
     let work = windows.max(planes.input_size()) * channels * (out.len() / size);
-    ctx.workers.each(work, out.chunks_mut(size).enumerate(), |(n, out)| {
-        ctx.workers.isa().run(|| body(n, out));
-    });
+    ctx.workers.each(
+        work,
+        out.chunks_mut(size).enumerate(),
+        #[inline(always)]
+        |(n, out)| {
+            body(n, out);
+        },
+    );
 }
 
 /// The four pixels of a window of two by two: where each begins.
@@ -61,25 +66,37 @@ pub(crate) fn max_pool<T: Float>(
     let x = channels_last::dense(ctx, x);
     let made = channels_last::make(ctx, shape, |out| {
         let size = planes.output_size() * channels;
-        each_image(ctx, &planes, channels, out, size, |n, out| {
-            let x = &x[n * image..][..image];
-            let mut out = out.chunks_exact_mut(channels);
-            planes.each(|down, right| {
-                let Some(out) = out.next() else { return };
-                if planes.is_two_by_two(down, right) {
-                    let corners = corners(&planes, down, right, channels);
-                    return largest_of_four(corners.map(|at| &x[at..][..channels]), out);
-                }
-                let mut taps = taps(&planes, down, right).map(|at| &x[at * channels..][..channels]);
-                match taps.next() {
-                    None => out.fill(T::from_f64(f64::NEG_INFINITY)),
-                    Some(first) => out.copy_from_slice(first),
-                }
-                for values in taps {
-                    out.iter_mut().zip(values).for_each(|(o, &v)| *o = v.larger(*o));
-                }
-            });
-        });
+        each_image(
+            ctx,
+            &planes,
+            channels,
+            out,
+            size,
+            #[inline(always)]
+            |n, out| {
+                let x = &x[n * image..][..image];
+                let mut out = out.chunks_exact_mut(channels);
+                planes.each(
+                    #[inline(always)]
+                    |down, right| {
+                        let Some(out) = out.next() else { return };
+                        if planes.is_two_by_two(down, right) {
+                            let corners = corners(&planes, down, right, channels);
+                            return largest_of_four(corners.map(|at| &x[at..][..channels]), out);
+                        }
+                        let mut taps =
+                            taps(&planes, down, right).map(|at| &x[at * channels..][..channels]);
+                        match taps.next() {
+                            None => out.fill(T::from_f64(f64::NEG_INFINITY)),
+                            Some(first) => out.copy_from_slice(first),
+                        }
+                        for values in taps {
+                            out.iter_mut().zip(values).for_each(|(o, &v)| *o = v.larger(*o));
+                        }
+                    },
+                );
+            },
+        );
     });
     Ok(T::into_buf(made))
 }
@@ -98,25 +115,36 @@ pub(crate) fn max_pool_grad<T: Float>(
     let (image, result) = (planes.input_size() * channels, planes.output_size() * channels);
     let (x, g) = (channels_last::dense(ctx, x), channels_last::dense(ctx, g));
     let made = channels_last::make(ctx, shape, |out| {
-        each_image(ctx, &planes, channels, out, image, |n, out| {
-            let x = &x[n * image..][..image];
-            let mut gradients = g[n * result..][..result].chunks_exact(channels);
-            let mut first = First { best: vec![T::ZERO; channels], tap: vec![0; channels] };
-            out.fill(T::ZERO);
-            planes.each(|down, right| {
-                let Some(g) = gradients.next() else { return };
-                if apart && planes.is_two_by_two(down, right) {
-                    let corners = corners(&planes, down, right, channels);
-                    return place_in_four(corners, x, g, out);
-                }
-                for (i, at) in taps(&planes, down, right).enumerate() {
-                    first.look(i as u32, &x[at * channels..][..channels]);
-                }
-                for (i, at) in taps(&planes, down, right).enumerate() {
-                    first.add(i as u32, g, &mut out[at * channels..][..channels]);
-                }
-            });
-        });
+        each_image(
+            ctx,
+            &planes,
+            channels,
+            out,
+            image,
+            #[inline(always)]
+            |n, out| {
+                let x = &x[n * image..][..image];
+                let mut gradients = g[n * result..][..result].chunks_exact(channels);
+                let mut first = First { best: vec![T::ZERO; channels], tap: vec![0; channels] };
+                out.fill(T::ZERO);
+                planes.each(
+                    #[inline(always)]
+                    |down, right| {
+                        let Some(g) = gradients.next() else { return };
+                        if apart && planes.is_two_by_two(down, right) {
+                            let corners = corners(&planes, down, right, channels);
+                            return place_in_four(corners, x, g, out);
+                        }
+                        for (i, at) in taps(&planes, down, right).enumerate() {
+                            first.look(i as u32, &x[at * channels..][..channels]);
+                        }
+                        for (i, at) in taps(&planes, down, right).enumerate() {
+                            first.add(i as u32, g, &mut out[at * channels..][..channels]);
+                        }
+                    },
+                );
+            },
+        );
     });
     Ok(T::into_buf(made))
 }

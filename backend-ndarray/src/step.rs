@@ -43,11 +43,16 @@ pub(crate) fn pgd<T: Float>(
         let (g, x0) = (ctx.dense(operand::<T>(args, 1)?), ctx.dense(operand::<T>(args, 2)?));
         let out = exclusive(&mut x)?;
         let items = out.chunks_mut(GRAIN).zip(g.chunks(GRAIN)).zip(x0.chunks(GRAIN));
-        ctx.workers.each(3 * g.len(), items, |((x, g), x0)| {
-            for ((x, &g), &x0) in x.iter_mut().zip(g).zip(x0) {
-                *x = constants.apply(*x, g, x0);
-            }
-        });
+        ctx.workers.each(
+            3 * g.len(),
+            items,
+            #[inline(always)]
+            |((x, g), x0)| {
+                for ((x, &g), &x0) in x.iter_mut().zip(g).zip(x0) {
+                    *x = constants.apply(*x, g, x0);
+                }
+            },
+        );
         return Ok(T::into_buf(x));
     }
     let [x, g, x0] = [0, 1, 2].map(|i| operand::<T>(args, i));
@@ -57,6 +62,7 @@ pub(crate) fn pgd<T: Float>(
         ctx.workers.each(
             3 * g.len(),
             out.chunks_mut(GRAIN).zip(operands),
+            #[inline(always)]
             |(out, ((x, g), x0))| {
                 for (o, ((&x, &g), &x0)) in out.iter_mut().zip(x.iter().zip(g).zip(x0)) {
                     *o = constants.apply(x, g, x0);
@@ -83,13 +89,18 @@ pub(crate) fn adam<T: Float>(
     let g = ctx.dense(operand::<T>(args, 1)?);
     let moments = exclusive(&mut m)?.chunks_mut(GRAIN).zip(exclusive(&mut v)?.chunks_mut(GRAIN));
     let items = exclusive(&mut p)?.chunks_mut(GRAIN).zip(moments).zip(g.chunks(GRAIN));
-    ctx.workers.each(8 * g.len(), items, |((p, (m, v)), g)| {
-        for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
-            *m = b1 * *m + c1 * g;
-            *v = b2 * *v + c2 * (g * g);
-            *p = *p - step * *m / (v.sqrt() * scale + eps);
-        }
-    });
+    ctx.workers.each(
+        8 * g.len(),
+        items,
+        #[inline(always)]
+        |((p, (m, v)), g)| {
+            for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                *m = b1 * *m + c1 * g;
+                *v = b2 * *v + c2 * (g * g);
+                *p = *p - step * *m / (v.sqrt() * scale + eps);
+            }
+        },
+    );
     drop(g);
     Ok(smallvec![T::into_buf(p), T::into_buf(m), T::into_buf(v)])
 }

@@ -59,11 +59,20 @@ impl Workers {
     }
 
     /// Runs `task` on every item, on all threads if `work` is worth it.
+    ///
+    /// A task with a loop of arithmetic is best a closure that is `#[inline(always)]`: what is not
+    /// inlined is compiled without the instruction set.
     pub(crate) fn each<I>(&self, work: usize, items: I, task: impl Fn(I::Item) + Sync)
     where
         I: Iterator<Item: Send> + Send,
     {
-        self.each_with(work, items, || (), |(), item| task(item));
+        self.each_with(
+            work,
+            items,
+            || (),
+            #[inline(always)]
+            |(), item| task(item),
+        );
     }
 
     /// Runs `task` on every item with scratch space that each thread makes once.
@@ -86,7 +95,15 @@ impl Workers {
                     let mut batched = Vec::with_capacity(batch);
                     while refill(&queue, &mut batched, batch) {
                         let items = batched.drain(..);
-                        self.isa.run(|| items.for_each(|item| task(&mut scratch, item)));
+                        self.isa.run(
+                            #[inline(always)]
+                            || {
+                                items.for_each(
+                                    #[inline(always)]
+                                    |item| task(&mut scratch, item),
+                                )
+                            },
+                        );
                     }
                 };
                 let workers = (self.threads - 1).min(most - 1);
@@ -99,7 +116,15 @@ impl Workers {
             }
             _ => {
                 let mut scratch = scratch();
-                self.isa.run(|| items.for_each(|item| task(&mut scratch, item)));
+                self.isa.run(
+                    #[inline(always)]
+                    || {
+                        items.for_each(
+                            #[inline(always)]
+                            |item| task(&mut scratch, item),
+                        )
+                    },
+                );
             }
         }
     }

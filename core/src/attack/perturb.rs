@@ -104,9 +104,14 @@ pub fn craft(
     if found.check()?.aval() != x.aval() {
         bail!(Shape, "attack: returned {} for inputs {}", found.aval(), x.aval());
     }
-    // A sum with NaN in it is NaN, the one value that differs from itself.
-    let sum = found.sum_per_sample();
-    let kept = found.where_(&sum.eq(&sum).per_sample(x), x);
+    // A sum with NaN in it is NaN, the one value that differs from itself. One sum for the batch, as
+    // it is nearly always a number, and a sum for each sample only if it is not.
+    let kept = if found.sum_all().item()?.is_nan() {
+        let sum = found.sum_per_sample();
+        found.where_(&sum.eq(&sum).per_sample(x), x)
+    } else {
+        found
+    };
     Ok(attack.threat().project(&kept, x, model.bounds()))
 }
 
