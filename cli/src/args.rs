@@ -178,6 +178,9 @@ pub(crate) struct Attack {
     /// Test samples attacked, drawn at random; all by default.
     #[arg(long)]
     pub(crate) samples: Option<usize>,
+    /// Samples attacked at once, 256 by default: memory grows with it, results differ by rounding.
+    #[arg(long)]
+    pub(crate) batch_size: Option<usize>,
     /// Folder for attack.json and adversarial.npz; a folder within the run by default.
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,

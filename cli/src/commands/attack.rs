@@ -68,7 +68,12 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     let mut bar = Bar::new(quiet);
     let (mut done, total) = (0, rows.len());
     let attack = attack_config.check()?;
-    let place = Placement { dtype: run.network.dtype(), ..Placement::new(&device) };
+    let usual = Placement::new(&device);
+    let batch = flags.batch_size.unwrap_or(usual.batch);
+    if batch == 0 {
+        bail!(Config, "--batch-size 0 attacks nothing; give at least 1");
+    }
+    let place = Placement { dtype: run.network.dtype(), batch, ..usual };
     let outcome =
         perturb_rows(&*attack, &run.network, &test, &rows, flags.target, &place, &rng, &mut |n| {
             done += n;
