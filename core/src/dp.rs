@@ -5,5 +5,6 @@
 //! backend. A trainer, accountants that turn noise into epsilon, and noise that nobody can predict
 //! are not here: with what is here alone, no model may be called private.
 
+pub mod accounting;
 pub mod clip;
 pub mod noise;
