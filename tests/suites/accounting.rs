@@ -69,3 +69,17 @@ fn epsilons_by_rdp_are_those_of_the_vectors() {
         assert!(pld.is_nan() || got >= pld, "{row:?}: {got}");
     }
 }
+
+#[test]
+fn epsilons_by_pld_are_those_of_the_vectors() {
+    let Some(rows) = table("dp_sgd_epsilon.csv") else { return };
+    for row in rows {
+        let [q, sigma, count, delta, _, pld, _] = numbers(&row);
+        let history = steps(q, sigma, count);
+        let start = std::time::Instant::now();
+        let got = epsilon("pld", &history, delta);
+        eprintln!("{row:?}: {got} {:e} {:?}", got / pld - 1.0, start.elapsed());
+        assert!(pld.is_nan() || (got / pld - 1.0).abs() <= 1e-3, "{row:?}: {got}");
+        assert!(got <= epsilon("rdp", &history, delta), "{row:?}: {got}");
+    }
+}

@@ -76,7 +76,7 @@ impl Conversion {
             let order = order_at(x);
             self.epsilon(order, composed(history, order), delta)
         };
-        best.min(lowest(bottom - step, bottom + step, at)).max(0.0)
+        best.min(lowest(bottom - step, bottom + step, at).1).max(0.0)
     }
 }
 
@@ -87,8 +87,8 @@ fn composed(history: &[Mechanism], order: f64) -> f64 {
     history.iter().map(of).sum()
 }
 
-/// The lowest value that golden sections of `[low, high]` meet.
-pub(super) fn lowest(mut low: f64, mut high: f64, at: impl Fn(f64) -> f64) -> f64 {
+/// The point and the value of the valley of `at` in `[low, high]`, by golden sections.
+pub(super) fn lowest(mut low: f64, mut high: f64, at: impl Fn(f64) -> f64) -> (f64, f64) {
     let point = |low: f64, high: f64, share: f64| low + share * (high - low);
     let (mut left, mut right) = (point(low, high, 1.0 - GOLDEN), point(low, high, GOLDEN));
     let (mut at_left, mut at_right) = (at(left), at(right));
@@ -103,7 +103,7 @@ pub(super) fn lowest(mut low: f64, mut high: f64, at: impl Fn(f64) -> f64) -> f6
             at_right = at(right);
         }
     }
-    at_left.min(at_right)
+    if at_left <= at_right { (left, at_left) } else { (right, at_right) }
 }
 
 #[cfg(test)]
