@@ -3,8 +3,17 @@
 //! The figures are those of the files that README.md of the golden vectors describes, with the
 //! tolerances it states.
 
-use inocula_core::dp::accounting::{Accountant, Mechanism, Sampling, renyi_divergence};
+use std::time::{Duration, Instant};
+
+use inocula_core::dp::accounting::{
+    ACCOUNTANTS, Accountant, Mechanism, Sampling, renyi_divergence,
+};
 use inocula_tests::files;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+
+/// What one answer may take, on a machine that is busy with other tests.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// The cells of a file below its header; none, with a printed reason, where the file is absent.
 fn table(name: &str) -> Option<Vec<Vec<String>>> {
@@ -41,7 +50,7 @@ fn epsilon(accountant: &str, history: &[Mechanism], delta: f64) -> f64 {
     accountant.spent(history, delta, Sampling::Poisson).unwrap().epsilon
 }
 
-fn steps(q: f64, sigma: f64, count: f64) -> [Mechanism; 1] {
+fn repeated(q: f64, sigma: f64, count: f64) -> [Mechanism; 1] {
     [Mechanism::new(q, sigma, count as u64).unwrap()]
 }
 
@@ -64,7 +73,7 @@ fn epsilons_by_rdp_are_those_of_the_vectors() {
     assert_eq!(rows.len(), 67);
     for row in rows {
         let [q, sigma, count, delta, google, pld, opacus] = numbers(&row);
-        let got = epsilon("rdp", &steps(q, sigma, count), delta);
+        let got = epsilon("rdp", &repeated(q, sigma, count), delta);
         assert!(got <= 1.005 * google.min(opacus), "{row:?}: {got}");
         assert!(pld.is_nan() || got >= pld, "{row:?}: {got}");
     }
@@ -75,11 +84,94 @@ fn epsilons_by_pld_are_those_of_the_vectors() {
     let Some(rows) = table("dp_sgd_epsilon.csv") else { return };
     for row in rows {
         let [q, sigma, count, delta, _, pld, _] = numbers(&row);
-        let history = steps(q, sigma, count);
-        let start = std::time::Instant::now();
+        let history = repeated(q, sigma, count);
         let got = epsilon("pld", &history, delta);
-        eprintln!("{row:?}: {got} {:e} {:?}", got / pld - 1.0, start.elapsed());
         assert!(pld.is_nan() || (got / pld - 1.0).abs() <= 1e-3, "{row:?}: {got}");
         assert!(got <= epsilon("rdp", &history, delta), "{row:?}: {got}");
+    }
+}
+
+/// Noisy steps as they occur in training, and a delta: q, noise multiplier, steps, delta.
+fn usual() -> impl Strategy<Value = (f64, f64, f64, f64)> {
+    let power = |low: f64, high: f64| (low..high).prop_map(|x| 10.0_f64.powf(x));
+    (power(-5.0, 0.0), power(-0.5, 1.5), power(0.0, 5.0), power(-12.0, -1.0))
+        .prop_map(|(q, sigma, count, delta)| (q, sigma, count.floor(), delta))
+}
+
+/// What epsilon may fall where it should rise: the accuracy of the accountant.
+fn slack(accountant: &str) -> f64 {
+    if accountant == "pld" { 2e-4 } else { 1e-7 }
+}
+
+fn rises(what: &str, accountant: &str, less: f64, more: f64) -> TestCaseResult {
+    let allowed = less * (1.0 - slack(accountant)) - 1e-12;
+    prop_assert!(more >= allowed, "{accountant} in {what}: {less}, then {more}");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn epsilon_is_monotone((q, sigma, count, delta) in usual(), factor in 1.0..3.0_f64) {
+        for name in ["rdp", "rdp-classic", "pld"] {
+            let of = |q: f64, sigma: f64, count: f64, delta: f64| {
+                epsilon(name, &repeated(q, sigma, count), delta)
+            };
+            let base = of(q, sigma, count, delta);
+            rises("steps", name, base, of(q, sigma, (count * factor).ceil(), delta))?;
+            rises("sampling rate", name, base, of((q * factor).min(1.0), sigma, count, delta))?;
+            rises("noise", name, base, of(q, sigma / factor, count, delta))?;
+            rises("delta", name, base, of(q, sigma, count, delta / factor))?;
+        }
+    }
+
+    #[test]
+    fn tighter_accountants_never_give_more((q, sigma, count, delta) in usual()) {
+        let history = repeated(q, sigma, count);
+        let [pld, rdp, classic] = ["pld", "rdp", "rdp-classic"].map(|a| epsilon(a, &history, delta));
+        prop_assert!(pld <= rdp && rdp <= classic, "{pld} {rdp} {classic}");
+        let without_sampling = epsilon("gaussian", &repeated(1.0, sigma, count), delta);
+        prop_assert!(pld <= without_sampling, "{pld} {without_sampling}");
+    }
+}
+
+/// Doubles of every size, with those that make trouble.
+fn any_number() -> impl Strategy<Value = f64> {
+    let special = [0.0, -0.0, 1.0, 5e-324, 1e-300, 1.0 - f64::EPSILON / 2.0, 1e300, f64::INFINITY];
+    prop_oneof![
+        4 => (-20.0..3.0_f64).prop_map(|x| 10.0_f64.powf(x)),
+        2 => 0.0..1.0_f64,
+        2 => proptest::sample::select(special.to_vec()),
+        1 => (-324.0..309.0_f64).prop_map(|x| 10.0_f64.powf(x)),
+        1 => any::<f64>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_arguments_have_an_answer(
+        phases in proptest::collection::vec((any_number(), any_number(), any::<(u64, u32)>()), 0..4),
+        delta in any_number(),
+    ) {
+        let mechanism = |(q, sigma, (count, shift)): &(f64, f64, (u64, u32))| {
+            Mechanism::new(*q, *sigma, count >> (shift % 64))
+        };
+        let history: Result<Vec<_>, _> = phases.iter().map(mechanism).collect();
+        for accountant in &ACCOUNTANTS {
+            let start = Instant::now();
+            let answer = history.clone().and_then(|h| accountant.spent(&h, delta, Sampling::Poisson));
+            match answer {
+                Ok(spent) => prop_assert!(spent.epsilon >= 0.0, "{spent:?}"),
+                Err(err) => {
+                    let line = err.to_string();
+                    prop_assert!(!line.is_empty() && !line.contains('\n'), "{line}");
+                }
+            }
+            let time = start.elapsed();
+            prop_assert!(time < LONGEST, "{time:?} by {accountant:?} for {phases:?} at {delta}");
+        }
     }
 }

@@ -12,8 +12,8 @@
 //!
 //! Where a series still cancels too much (noise multipliers beyond a thousand) or converges too
 //! slowly, the chord between the neighbouring integer orders stands in: ln A is convex in the order,
-//! so the chord is never below it. The remainder of a series is added, not dropped. The result is an
-//! upper bound either way.
+//! so the chord is never below it. The error that the end of a series may have is added to it. The
+//! result is an upper bound either way.
 
 use super::special::{ln_add, ln_expm1, ln_tail};
 
@@ -21,7 +21,7 @@ use super::special::{ln_add, ln_expm1, ln_tail};
 const LARGEST_SUMMED_ORDER: f64 = 16384.0;
 /// Relative error of A - 1 beyond which the series is given up for the chord.
 const SERIES_ERROR: f64 = 1e-9;
-/// Relative size of the first term that is left out.
+/// Relative error of the end of a series.
 const SERIES_END: f64 = 1e-11;
 const SERIES_TERMS: u32 = 6000;
 
@@ -33,7 +33,7 @@ pub(super) fn per_step(order: f64, sampling_rate: f64, noise_multiplier: f64) ->
     }
     // Divided twice: s^2 may underflow where the quotient does not overflow.
     let without_sampling = 0.5 * (order / s) / s;
-    if q == 1.0 || order > LARGEST_SUMMED_ORDER {
+    if q == 1.0 || order > LARGEST_SUMMED_ORDER || without_sampling.is_infinite() {
         return without_sampling;
     }
     let sampled = ln_moment(order, q, s) / (order - 1.0);
@@ -92,20 +92,17 @@ fn fractional_excess(order: f64, q: f64, s: f64) -> Option<f64> {
 
     let moment = |k: f64| 0.5 * (k / s) * ((k - 1.0) / s);
     let (mut ln_choose, mut sign) = (0.0_f64, 1.0);
+    let mut last = Last::default();
     for k in 0..SERIES_TERMS {
         let k = f64::from(k);
         let j = order - k;
         let left = ln_choose + j * ln_rest + k * ln_q + moment(k) + below(k);
         let right = ln_choose + j * ln_q + k * ln_rest + moment(j) + above(j);
-        if k >= 2.0 {
-            sum.add(left, sign);
+        let term = if k >= 2.0 { ln_add(left, right) } else { right };
+        if let Some((old, sign)) = last.push(term, sign) {
+            sum.add(old, sign);
         }
-        sum.add(right, sign);
-        let last = ln_add(left, right);
-        if k > order + 1.0 && last < sum.ln() + SERIES_END.ln() {
-            // Beyond the order the signs alternate and the terms fall: what is left out is smaller
-            // than the last term.
-            sum.add(last, 1.0);
+        if k > order + 4.0 && last.end(&mut sum) {
             return (sum.relative_error() <= SERIES_ERROR).then(|| sum.ln());
         }
         let factor = j / (k + 1.0);
@@ -113,6 +110,47 @@ fn fractional_excess(order: f64, q: f64, s: f64) -> Option<f64> {
         sign *= factor.signum();
     }
     None
+}
+
+/// The last four terms of a series, by their logarithms and signs.
+///
+/// Beyond the order the terms alternate and fall, but no faster than a power of k. Euler's
+/// transform of the last terms sums up what is left in a hundredth of the terms.
+#[derive(Default)]
+struct Last {
+    terms: std::collections::VecDeque<(f64, f64)>,
+}
+
+impl Last {
+    /// Takes a term in, and gives back the one that it pushes out.
+    fn push(&mut self, ln_term: f64, sign: f64) -> Option<(f64, f64)> {
+        self.terms.push_back((ln_term, sign));
+        if self.terms.len() > 4 { self.terms.pop_front() } else { None }
+    }
+
+    /// Adds these terms, and all that would follow, to `sum`, with the error this may have on top.
+    /// Refuses, and adds nothing, where that error would be felt.
+    fn end(&self, sum: &mut SignedSum) -> bool {
+        // 1/2 first term - 1/4 first difference + 1/8 second - 1/16 third, collected by term.
+        const WEIGHTS: [f64; 4] = [15.0 / 16.0, 11.0 / 16.0, 5.0 / 16.0, 1.0 / 16.0];
+        let Some(&(first, _)) = self.terms.front() else { return false };
+        if first == f64::NEG_INFINITY {
+            return true;
+        }
+        let ratio = |i: usize| (self.terms[i].0 - first).exp();
+        let (second, third, fourth) = (ratio(1), ratio(2), ratio(3));
+        let falls = 1.0 > second && second > third && third > fourth;
+        let difference = (1.0 - 3.0 * second + 3.0 * third - fourth).abs();
+        let error = first + (difference.max((1.0 - second).powi(3)) / 16.0).ln();
+        if !falls || error > sum.ln() + SERIES_END.ln() {
+            return false;
+        }
+        for ((ln_term, sign), weight) in self.terms.iter().zip(WEIGHTS) {
+            sum.add(ln_term + weight.ln(), *sign);
+        }
+        sum.add(error, 1.0);
+        true
+    }
 }
 
 /// (1-q)^a - 1 + a q, which is a (a-1) q^2 / 2 for small q.
@@ -156,9 +194,9 @@ impl SignedSum {
         self.error += f64::EPSILON * term;
     }
 
-    /// ln of the sum; minus infinity if it is not positive.
+    /// ln of the sum; minus infinity if it is not positive, and not a number if it overflowed.
     fn ln(&self) -> f64 {
-        if self.sum > 0.0 { self.scale + self.sum.ln() } else { f64::NEG_INFINITY }
+        if self.sum <= 0.0 { f64::NEG_INFINITY } else { self.scale + self.sum.ln() }
     }
 
     fn relative_error(&self) -> f64 {
@@ -220,5 +258,13 @@ mod tests {
             let falls = values.windows(2).find(|v| v[1] < v[0] * (1.0 - 1e-8));
             assert!(falls.is_none(), "{q} {s}: {falls:?}");
         }
+    }
+
+    #[test]
+    fn noise_next_to_nothing_is_no_privacy() {
+        for s in [1e-160, 1e-200, 5e-324] {
+            assert_eq!(per_step(2.0, 0.1, s), f64::INFINITY, "{s}");
+        }
+        assert!(per_step(2.0, 0.1, 1e-150) > 1e290);
     }
 }

@@ -93,6 +93,8 @@ pub(super) struct Composed {
     ln_scale: f64,
     /// The multiple of `step` of the first entry.
     first: f64,
+    /// Whether no loss is below the window.
+    whole: bool,
     /// Tilted probabilities.
     mass: Vec<f64>,
     ln_infinite: f64,
@@ -102,6 +104,8 @@ pub(super) struct Composed {
 /// The window of a tilted sum, as multiples of the step: its first, and how many.
 pub(super) struct Window {
     first: f64,
+    /// Whether it begins at the smallest sum there is.
+    whole: bool,
     pub(super) length: usize,
     tilt: f64,
     ln_scale: f64,
@@ -116,7 +120,8 @@ impl Window {
         let (ln_scale, mean) = (sum(|m| m.ln_moment), sum(|m| m.mean));
         let deviation = sum(|m| m.variance).sqrt().max(0.01 * step);
         let total = |of: fn(&Pmf) -> f64| parts.iter().map(|p| p.steps * of(&p.pmf)).sum::<f64>();
-        let (mut low, mut high) = (total(Pmf::smallest), total(Pmf::largest));
+        let smallest = total(Pmf::smallest);
+        let (mut low, mut high) = (smallest, total(Pmf::largest));
         let usual = (-2.0 * OUTSIDE.ln()).sqrt() / deviation;
         for power in -4..=2 {
             let extra = usual * 2.0_f64.powi(power);
@@ -129,7 +134,7 @@ impl Window {
         let length = last - first + 1.0;
         let length = (counted && length < EXACT).then_some(length as usize)?;
         let length = length.max(SMALLEST_WINDOW).next_power_of_two();
-        Some(Window { first, length, tilt, ln_scale })
+        Some(Window { first, whole: low == smallest, length, tilt, ln_scale })
     }
 }
 
@@ -164,6 +169,7 @@ impl Composed {
             tilt: window.tilt,
             ln_scale: window.ln_scale,
             first: window.first,
+            whole: window.whole,
             mass: circular,
             ln_infinite: infinite.fold(f64::NEG_INFINITY, ln_add),
             steps: parts.iter().map(|part| part.steps).sum(),
@@ -204,8 +210,15 @@ impl Composed {
             excess = shrink * (excess + gap * (other + mass));
             other = shrink_other * (other + mass);
         }
-        // Not reached where the tilt is the best one; then the window's low end is a bound.
-        (self.first * self.step).max(0.0)
+        let below = (self.first - 1.0) * self.step;
+        if !self.whole {
+            return below + self.step;
+        }
+        // Nothing lies further down, so delta is straight in e^epsilon from here.
+        let ln_unit = self.ln_scale - self.tilt * below;
+        let allowed = (ln_left - ln_unit).exp() / inflation - 2.0 * OUTSIDE;
+        let left = (excess + other - allowed) / other;
+        if left > 0.0 { (below + left.ln().min(0.0)).max(0.0) } else { 0.0 }
     }
 }
 

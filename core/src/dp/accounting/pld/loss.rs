@@ -158,11 +158,9 @@ impl Loss {
         if width > LARGE {
             return (self.exponent(y + width) - self.exponent(y)) / self.mu;
         }
-        // The share of e^y that is due to the sample.
-        let share = match self.q < 0.5 {
-            true => self.q * (-y).exp() - (-y).exp_m1(),
-            false => 1.0 - (1.0 - self.q) * (-y).exp(),
-        };
+        // The share of e^y that is due to the sample, from the rounded left end, so that the right
+        // end is where the next interval begins even where the left one is ill conditioned.
+        let share = self.q * (self.exponent(y) - y).exp();
         (width.exp_m1() / share.max(f64::MIN_POSITIVE)).ln_1p() / self.mu
     }
 }

@@ -76,7 +76,9 @@ impl Refinement {
 
     /// Epsilon of the last grid, or of the first whose epsilon is at most `enough`.
     fn run(&self, enough: f64) -> f64 {
-        let widest = self.losses.iter().map(|(_, _, range)| range.1 - range.0).fold(0.0, f64::max);
+        // Losses may be all but the same; then their size tells how fine a grid has to be.
+        let span = |r: (f64, f64)| (r.1 - r.0).max(1e-3 * r.1.abs().max(r.0.abs()));
+        let widest = self.losses.iter().map(|(_, _, range)| span(*range)).fold(0.0, f64::max);
         if !widest.is_finite() || widest <= 0.0 {
             return f64::INFINITY;
         }
@@ -136,5 +138,107 @@ impl Refinement {
     /// The largest grid of the sum: smaller for long histories, each of whose parts is transformed.
     fn largest(&self) -> f64 {
         (8.0 * LARGEST / self.losses.len() as f64).clamp(4096.0, LARGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gaussian;
+    use super::*;
+
+    fn steps(q: f64, sigma: f64, count: u64) -> Mechanism {
+        Mechanism::new(q, sigma, count).unwrap()
+    }
+
+    #[test]
+    fn without_sampling_it_is_the_closed_form() {
+        for (sigma, count) in [(0.7, 1), (0.7, 14_063), (4.0, 100), (1e-3, 1), (50.0, 1 << 40)] {
+            for delta in [1e-300, 1e-30, 1e-9, 1e-5, 0.3] {
+                let history = [steps(1.0, sigma, count)];
+                let want = gaussian::epsilon(mu_without_sampling(&history), delta);
+                let got = epsilon(&history, delta);
+                let error = got / want - 1.0;
+                assert!((-1e-9..1e-4).contains(&error), "{sigma} {count} {delta}: {got} {want}");
+            }
+        }
+    }
+
+    /// delta of one step, from the definition.
+    fn delta_of_a_step(loss: &Loss, epsilon: f64) -> f64 {
+        let pair = loss.above(epsilon);
+        pair.own.exp() - (epsilon + pair.other).exp()
+    }
+
+    #[test]
+    fn one_step_is_the_definition() {
+        for (q, sigma) in [(0.3, 0.7), (0.01, 1.1), (0.001, 5.0), (0.9, 0.3)] {
+            for delta in [1e-9, 1e-5, q * 0.1] {
+                let step = steps(q, sigma, 1);
+                let got = epsilon(&[step], delta);
+                let of = |epsilon: f64| {
+                    let losses = [Direction::Remove, Direction::Add].map(|d| Loss::of(&step, d));
+                    losses.iter().map(|l| delta_of_a_step(l, epsilon)).fold(0.0, f64::max)
+                };
+                assert!(of(got) <= delta * (1.0 + 1e-9), "{q} {sigma} {delta}: {got} is too small");
+                assert!(
+                    got == 0.0 || of(got * 0.9999) > delta,
+                    "{q} {sigma} {delta}: {got} is loose"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn two_steps_are_the_integral_over_the_first() {
+        for (q, sigma, delta) in [(0.3, 0.7, 1e-5), (0.01, 1.1, 1e-6), (0.05, 2.0, 1e-4)] {
+            let step = steps(q, sigma, 1);
+            let integrated = |direction: Direction, epsilon: f64| {
+                let loss = Loss::of(&step, direction);
+                let (low, high) = loss.range(-36.0, -36.0);
+                let width = (high - low) / 40_000.0;
+                let part = |i: u32| {
+                    let at = low + f64::from(i) * width;
+                    loss.within(at, width).own.exp()
+                        * delta_of_a_step(&loss, epsilon - at - 0.5 * width)
+                };
+                (0..40_000).map(part).sum::<f64>()
+            };
+            let of = |epsilon: f64| {
+                let both = [Direction::Remove, Direction::Add].map(|d| integrated(d, epsilon));
+                both.into_iter().fold(0.0, f64::max)
+            };
+            let got = epsilon(&[steps(q, sigma, 2)], delta);
+            assert!(of(got) <= delta * 1.00001, "{q} {sigma} {delta}: {got} is too small");
+            assert!(of(got * 0.9998) > delta, "{q} {sigma} {delta}: {got} is loose");
+        }
+    }
+
+    #[test]
+    fn parts_compose_to_the_whole() {
+        let whole = epsilon(&[steps(0.01, 1.1, 1000)], 1e-5);
+        let close = Mechanism::new(0.01, 1.1 + 1e-12, 400).unwrap();
+        let parts = epsilon(&[steps(0.01, 1.1, 600), close], 1e-5);
+        assert!((parts / whole - 1.0).abs() < 1e-5, "{parts} {whole}");
+        let more = epsilon(&[steps(0.01, 1.1, 1000), steps(1.0, 100.0, 10)], 1e-5);
+        assert!(more > whole * 1.001, "{more} {whole}");
+    }
+
+    #[test]
+    fn finer_grids_never_give_more() {
+        let refinement = Refinement::new(&[steps(0.02, 0.9, 50)], Direction::Remove, 1e-6);
+        let grids = (0..7).map(|k| refinement.on_grid(0.25 * 0.5_f64.powi(k), 4.0).unwrap());
+        let epsilons: Vec<f64> = grids.collect();
+        assert!(epsilons.windows(2).all(|e| e[1] <= e[0] * (1.0 + 1e-9)), "{epsilons:?}");
+        assert!(epsilons[0] > epsilons[6], "{epsilons:?}");
+    }
+
+    #[test]
+    fn losses_that_hardly_vary_are_told_apart() {
+        // With so little noise only the chance of being sampled is left: below delta, nothing is lost.
+        assert_eq!(epsilon(&[steps(1e-3, 7e-3, 1)], 1e-2), 0.0);
+        // Above it, only a sample that was added leaves a loss that is small, and certain.
+        let added = Refinement::new(&[steps(1e-3, 7e-3, 10)], Direction::Add, 1e-6).run(0.0);
+        let want = -10.0 * (-1e-3_f64).ln_1p();
+        assert!(added <= want * (1.0 + 1e-3) && added > want * 0.998, "{added} {want}");
     }
 }
