@@ -110,7 +110,7 @@ fn rises(what: &str, accountant: &str, less: f64, more: f64) -> TestCaseResult {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn epsilon_is_monotone((q, sigma, count, delta) in usual(), factor in 1.0..3.0_f64) {
@@ -149,7 +149,7 @@ fn any_number() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
     fn any_arguments_have_an_answer(

@@ -25,6 +25,7 @@ pub use self::calibrate::calibrate;
 use self::conversion::Conversion;
 pub use self::mechanism::Mechanism;
 use self::mechanism::{check_delta, merged};
+use crate::error::nearest;
 use crate::{Error, ErrorKind, Result, bail};
 
 /// A way to account.
@@ -111,7 +112,9 @@ impl Accountant {
     pub fn named(name: &str) -> Result<&'static Accountant> {
         ACCOUNTANTS.iter().find(|a| a.name == name).ok_or_else(|| {
             let names: Vec<&str> = ACCOUNTANTS.iter().map(|a| a.name).collect();
-            let what = format!("no accountant is called {name}; choose {}", names.join(", "));
+            let hint = nearest(name, names.iter().copied());
+            let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            let what = format!("no accountant {name}, choose of {}{hint}", names.join(", "));
             Error::new(ErrorKind::NotFound, what)
         })
     }

@@ -23,7 +23,7 @@ const LARGEST_SUMMED_ORDER: f64 = 16384.0;
 const SERIES_ERROR: f64 = 1e-9;
 /// Relative error of the end of a series.
 const SERIES_END: f64 = 1e-11;
-const SERIES_TERMS: u32 = 6000;
+const SERIES_TERMS: u32 = 1000;
 
 /// RDP of order `order` > 1 of one step: an upper bound, and within 1e-9 of it in ordinary ranges.
 pub(super) fn per_step(order: f64, sampling_rate: f64, noise_multiplier: f64) -> f64 {
