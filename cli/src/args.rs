@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as Flags, Parser, Subcommand};
 use inocula_core::attack::{ATTACKS, Aim};
+use inocula_core::dp::accounting::{ACCOUNTANTS, Sampling};
 use inocula_core::metrics::Norm;
 use inocula_core::nn::PRESETS;
 
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Attack(Attack),
     /// Judges trained models against a baseline and writes a report.
     Evaluate(Evaluate),
+    /// Accounts for differentially private training: epsilon of a noise, noise for an epsilon.
+    Dp(Dp),
     /// Downloads data sets.
     Data(Data),
     /// Lists the backends: built in, found as plugins, and what is missing of the others.
@@ -230,6 +233,71 @@ pub(crate) struct Evaluate {
     pub(crate) backend: Option<String>,
 }
 
+/// Flags of `dp`.
+#[derive(Flags)]
+pub(crate) struct Dp {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: DpCommand,
+}
+
+/// The commands of `dp`.
+#[derive(Subcommand)]
+pub(crate) enum DpCommand {
+    /// Prints the epsilon that noisy steps spend.
+    Epsilon(DpEpsilon),
+    /// Prints the smallest noise multiplier that keeps noisy steps within an epsilon.
+    Calibrate(DpCalibrate),
+}
+
+/// Flags of `dp epsilon`.
+#[derive(Flags)]
+pub(crate) struct DpEpsilon {
+    /// Standard deviation of the noise over the clipping norm; `inf` spends nothing.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) noise_multiplier: f64,
+    /// Steps with other values that follow, as SAMPLING_RATE,NOISE_MULTIPLIER,STEPS; repeatable.
+    #[arg(long, value_name = "Q,S,T", allow_hyphen_values = true)]
+    pub(crate) then: Vec<String>,
+    /// What is accounted, and how.
+    #[command(flatten)]
+    pub(crate) account: AccountFlags,
+}
+
+/// Flags of `dp calibrate`.
+#[derive(Flags)]
+pub(crate) struct DpCalibrate {
+    /// Epsilon that may be spent.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) epsilon: f64,
+    /// What is accounted, and how.
+    #[command(flatten)]
+    pub(crate) account: AccountFlags,
+}
+
+/// What the commands of `dp` share.
+#[derive(Flags)]
+pub(crate) struct AccountFlags {
+    /// Probability with which a sample joins a batch: the batch size over the samples.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) sampling_rate: f64,
+    /// Noisy steps.
+    #[arg(long)]
+    pub(crate) steps: u64,
+    /// Probability with which the bound may fail; well below one over the samples.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) delta: f64,
+    /// Accountant.
+    #[arg(long, default_value = "pld", help = accountants_help())]
+    pub(crate) accountant: String,
+    /// How batches are drawn: poisson, shuffled or fixed. The accountants assume poisson.
+    #[arg(long, default_value = "poisson")]
+    pub(crate) sampling: Sampling,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Flags of `data`.
 #[derive(Flags)]
 pub(crate) struct Data {
@@ -256,6 +324,10 @@ pub(crate) enum DataCommand {
 
 fn attacks_help() -> String {
     listed("Attacks", ATTACKS.iter().map(|a| (a.name, a.summary)))
+}
+
+fn accountants_help() -> String {
+    listed("Accountant", ACCOUNTANTS.iter().map(|a| (a.name, a.summary)))
 }
 
 fn models_help() -> String {

@@ -5,6 +5,7 @@
 //! clipped sums by one backward pass ([`ghost`]), and both together ([`mechanism`]). A trainer, accountants that turn noise into epsilon, and noise that nobody can predict
 //! are not here: with what is here alone, no model may be called private.
 
+pub mod accounting;
 pub mod clip;
 pub mod ghost;
 pub mod mechanism;

@@ -4,6 +4,7 @@ mod attack;
 mod backends;
 mod data;
 mod demo;
+mod dp;
 mod evaluate;
 mod import;
 mod train;
@@ -24,6 +25,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Attack(flags) => attack::run(&flags, quiet),
         Command::Evaluate(flags) => evaluate::run(&flags, quiet),
         Command::Backends(flags) => backends::run(&flags),
+        Command::Dp(flags) => dp::run(&flags),
         Command::Data(flags) => data::run(flags.command, quiet),
     }
 }
