@@ -1,5 +1,7 @@
 //! `inocula dp`: figures, their provenance, and what bad arguments get.
 
+#![allow(clippy::unwrap_used, reason = "all of it is test code, whose failures are panics")]
+
 mod common;
 
 use common::{fails, run, succeeds};

@@ -3,6 +3,8 @@
 //! The figures are those of the files that README.md of the golden vectors describes, with the
 //! tolerances it states.
 
+#![allow(clippy::unwrap_used, reason = "all of it is test code, whose failures are panics")]
+
 use std::time::{Duration, Instant};
 
 use inocula_core::dp::accounting::{
