@@ -7,7 +7,7 @@ use inocula_core::dp::accounting::{Accountant, Mechanism, Spent, calibrate};
 use inocula_core::{Error, ErrorKind, Result, bail};
 use serde::Serialize;
 
-use crate::args::{AccountFlags, Dp, DpCalibrate, DpCommand, DpEpsilon};
+use crate::args::{Dp, DpCalibrate, DpCommand, DpEpsilon};
 use crate::output;
 
 pub(super) fn run(flags: &Dp) -> Result<()> {
