@@ -185,7 +185,7 @@ impl Sweeps {
             let last = (item * rows + out.len() / self.outputs).div_ceil(self.pixels);
             let images = &mut scratch.data_mut()[..(last - first) * size];
             for (image, padded) in (first..last).zip(images.chunks_exact_mut(size)) {
-                self.padded.fill(x, image, padded);
+                self.padded.fill(ctx.kernels.isa, x, image, padded);
             }
             self.run_item(ctx, images, item * rows - first * self.pixels, finish, out);
         });

@@ -135,11 +135,11 @@ impl<'a> WeightGrad<'a> {
         // would reach behind the last of them.
         let lying = channels_last::slice(g);
         for n in images {
-            self.padded.fill(x, n, &mut image[..size]);
+            self.padded.fill(ctx.kernels.isa, x, n, &mut image[..size]);
             let gradient = match lying.and_then(|all| all.get(n * result..)) {
                 Some(rest) if rest.len() >= result + slack => &rest[..result + slack],
                 _ => {
-                    gradients.fill(g, n, &mut gradient[..result]);
+                    gradients.fill(ctx.kernels.isa, g, n, &mut gradient[..result]);
                     &*gradient
                 }
             };

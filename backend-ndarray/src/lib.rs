@@ -15,6 +15,8 @@ mod simd;
 mod simd_combine;
 #[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
 mod simd_tiles;
+#[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
+mod simd_transpose;
 
 mod elem;
 mod layout;

@@ -5,7 +5,8 @@ use inocula_core::Shape;
 use crate::buf::Array;
 use crate::matmul::Matrix;
 use crate::nest::moved;
-use crate::sgemm::transpose;
+use crate::simd::Isa;
+use crate::simd_transpose::transpose;
 
 /// The form of a padded image.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +58,7 @@ impl Padded {
     }
 
     /// Writes image `n` of `x`, which may lie in memory in any order, with its zeros.
-    pub(crate) fn fill(&self, x: &Array<f32>, n: usize, out: &mut [f32]) {
+    pub(crate) fn fill(&self, isa: Isa, x: &Array<f32>, n: usize, out: &mut [f32]) {
         let layout = x.layout();
         let [image, channel, line, pixel] = [0, 1, 2, 3].map(|i| layout.strides[i]);
         let data = x.storage();
@@ -81,7 +82,7 @@ impl Padded {
             if pixel == 1 && channel >= 0 {
                 let size = [self.channels, self.inside[1]];
                 let planes = Matrix::new(&data[from..], size, [channel as usize, 1]);
-                transpose(planes, self.channels, out);
+                transpose(isa, planes, self.channels, out);
                 continue;
             }
             for c in 0..self.channels {

@@ -10,8 +10,9 @@ use std::cell::RefCell;
 use ndarray::{ArrayViewMut2, Axis, s};
 
 use crate::buf::Ctx;
-use crate::matmul::Matrix;
+use crate::matmul::{Matrix, matrix_mut};
 use crate::simd_tiles::{Dot, DotShape, Finish, Kernels, Multiply, Outer};
+use crate::simd_transpose::transpose;
 
 /// Inner size of a panel, by measurement: with the widest tile a panel is 64 KiB, which stays in a
 /// second-level cache beside the rows that pass it.
@@ -19,6 +20,9 @@ const DEEP: usize = 512;
 
 /// Rows up to which inner products are taken instead of packing `b`.
 const FEW_ROWS: usize = 8;
+
+/// How much larger than `a` a transposed row-major `b` is, for `a` to be packed in its place.
+const MUCH_WIDER: usize = 2;
 
 thread_local! {
     /// Packed panels of `b`.
@@ -40,6 +44,8 @@ pub(crate) fn tiled(
     if a.has_whole_rows() {
         if b.t().has_whole_rows() && a.rows <= FEW_ROWS {
             inner_products(kernels, a, b.t(), c, accumulate);
+        } else if b.t().has_whole_rows() && b.columns >= MUCH_WIDER * a.rows && !accumulate {
+            turned(ctx, a, b, c);
         } else {
             panels(kernels, a, b, c, accumulate);
         }
@@ -68,7 +74,7 @@ fn panels(
             let accumulate = accumulate || first > 0;
             for (j, mut c) in c.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate() {
                 let left = j * kernels.columns;
-                pack(b.some_columns(left..left + c.ncols()), kernels.columns, panel);
+                pack(kernels, b.some_columns(left..left + c.ncols()), panel);
                 let rows = starts.chunks(kernels.rows);
                 for (rows, out) in rows.zip(c.axis_chunks_iter_mut(Axis(0), kernels.rows)) {
                     let taps = &[first];
@@ -89,48 +95,60 @@ fn panels(
     });
 }
 
-/// Copies `b`, at most `width` columns, to rows of `width` with zeros at the end.
-fn pack(b: Matrix<'_, f32>, width: usize, panel: &mut Vec<f32>) {
+/// The result as the transpose of `b^T a^T`: rows of `b^T` against panels of `a^T`, which are fewer to
+/// pack. All panels of a piece stay in the second-level cache, and `b` is read once, where it lies.
+fn turned(ctx: &Ctx, a: Matrix<'_, f32>, b: Matrix<'_, f32>, c: &mut ArrayViewMut2<'_, f32>) {
+    let kernels = ctx.kernels;
+    let width = kernels.columns;
+    let (columns, weights) = (a.rows.next_multiple_of(width), b.t());
+    let starts: Vec<usize> = (0..weights.rows).map(|r| r * weights.steps[0]).collect();
+    let mut sums = ctx.store::<f32>(weights.rows * columns);
+    let sums = &mut sums.data_mut()[..weights.rows * columns];
+    let mut panels = vec![Vec::new(); columns / width];
+    for first in (0..a.columns).step_by(DEEP) {
+        let depth = DEEP.min(a.columns - first);
+        for (j, panel) in panels.iter_mut().enumerate() {
+            let rows = j * width..a.rows.min((j + 1) * width);
+            pack(kernels, a.some_rows(rows).some_columns(first..first + depth).t(), panel);
+        }
+        let mut all = matrix_mut(sums, [weights.rows, columns]);
+        let tiles = all.axis_chunks_iter_mut(Axis(0), kernels.rows);
+        for (rows, mut tile) in starts.chunks(kernels.rows).zip(tiles) {
+            for (panel, out) in panels.iter().zip(tile.axis_chunks_iter_mut(Axis(1), width)) {
+                let (taps, accumulate, finish) = (&[first], first > 0, Finish::default());
+                let a = weights.data;
+                kernels.multiply(Multiply { a, rows, taps, depth, panel, accumulate, finish, out });
+            }
+        }
+    }
+    let sums = matrix_mut(sums, [weights.rows, columns]);
+    c.assign(&sums.slice(s![.., ..a.rows]).t());
+}
+
+/// Copies `b`, at most a tile of columns, to rows of that width with zeros at the end.
+fn pack(kernels: &Kernels, b: Matrix<'_, f32>, panel: &mut Vec<f32>) {
+    let width = kernels.columns;
     panel.resize(b.rows * width, 0.0);
     if b.columns < width {
         panel.fill(0.0);
     }
     if b.has_whole_rows() {
         for (i, out) in panel.chunks_exact_mut(width).enumerate() {
-            out[..b.columns].copy_from_slice(b.row(i));
+            copy_row(b.row(i), out);
         }
         return;
     }
-    transpose(b.t(), width, panel);
+    transpose(kernels.isa, b.t(), width, panel);
 }
 
-/// Writes row `i` of `x` to column `i` of `out`, which is `width` wide.
-pub(crate) fn transpose(x: Matrix<'_, f32>, width: usize, out: &mut [f32]) {
-    const EDGE: usize = 8;
-    let whole = x.has_whole_rows();
-    for top in (0..x.rows).step_by(EDGE) {
-        let height = EDGE.min(x.rows - top);
-        let mut left = 0;
-        if whole && height == EDGE {
-            let rows: [&[f32]; EDGE] = std::array::from_fn(|r| x.row(top + r));
-            while left + EDGE <= x.columns {
-                let tile: [[f32; EDGE]; EDGE] = std::array::from_fn(|r| {
-                    let row = &rows[r][left..][..EDGE];
-                    std::array::from_fn(|c| row[c])
-                });
-                for c in 0..EDGE {
-                    let column: [f32; EDGE] = std::array::from_fn(|r| tile[r][c]);
-                    out[(left + c) * width + top..][..EDGE].copy_from_slice(&column);
-                }
-                left += EDGE;
-            }
-        }
-        for c in left..x.columns {
-            for r in top..top + height {
-                out[c * width + r] = x.data[r * x.steps[0] + c * x.steps[1]];
-            }
-        }
+/// `copy_from_slice` of a short row, which as a call would cost more than the copy.
+fn copy_row(row: &[f32], out: &mut [f32]) {
+    let (blocks, rest) = row.as_chunks::<8>();
+    let (wide, narrow) = out.split_at_mut(row.len() - rest.len());
+    for (out, block) in wide.as_chunks_mut::<8>().0.iter_mut().zip(blocks) {
+        *out = *block;
     }
+    narrow.iter_mut().zip(rest).for_each(|(o, &v)| *o = v);
 }
 
 /// Inner products of rows of `a` with rows of `b`.
@@ -183,7 +201,7 @@ fn outer_products(
             let (a, b) = (a.some_rows(first..last), b.some_rows(first..last));
             for (j, mut c) in c.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate() {
                 let left = j * kernels.columns;
-                pack(b.some_columns(left..left + c.ncols()), kernels.columns, panel);
+                pack(kernels, b.some_columns(left..left + c.ncols()), panel);
                 let tiles = c.axis_chunks_iter_mut(Axis(0), kernels.outer_rows);
                 for (rows, out) in rows.chunks(kernels.outer_rows).zip(tiles) {
                     kernels.outer(Outer {

@@ -98,6 +98,7 @@ type DotTile = unsafe fn(&Dot<'_>, &mut [f32; MAX_DOT]);
 
 /// The tiles of one instruction set.
 pub(crate) struct Kernels {
+    pub(crate) isa: Isa,
     /// Rows of the tallest tile of [`Multiply`].
     pub(crate) rows: usize,
     /// Columns of a tile of [`Multiply`] and of [`Outer`].
@@ -149,7 +150,7 @@ impl Kernels {
 
     /// A tile with fewer columns than the registers hold, by way of a whole one.
     fn multiply_narrow(&self, job: Multiply<'_>) {
-        let (rows, columns) = job.out.dim();
+        let columns = job.out.ncols();
         let mut bias = [0.0; MAX_COLUMNS];
         let mut finish = job.finish;
         if let Some(values) = finish.bias {
@@ -169,21 +170,24 @@ impl Kernels {
                 out,
             });
         };
-        self.widened(out, body, rows);
+        self.widened(out, accumulate, body);
     }
 
-    /// Runs `body` on a tile of all columns that begins with `narrow`, and takes its part back.
+    /// Runs `body` on a tile of all columns, which begins with what `narrow` holds if that is `kept`,
+    /// and takes its part back.
     fn widened(
         &self,
         mut narrow: ArrayViewMut2<'_, f32>,
+        kept: bool,
         body: impl FnOnce(ArrayViewMut2<'_, f32>),
-        rows: usize,
     ) {
-        let columns = narrow.ncols();
+        let (rows, columns) = narrow.dim();
         assert!(columns < self.columns);
         let mut whole = [0.0; MAX_ROWS * MAX_COLUMNS];
-        for (wide, narrow) in whole.chunks_mut(self.columns).zip(narrow.rows()) {
-            wide.iter_mut().zip(narrow).for_each(|(w, &n)| *w = n);
+        if kept {
+            for (wide, narrow) in whole.chunks_mut(self.columns).zip(narrow.rows()) {
+                wide.iter_mut().zip(narrow).for_each(|(w, &n)| *w = n);
+            }
         }
         body(matrix_mut(&mut whole[..rows * self.columns], [rows, self.columns]));
         for (wide, narrow) in whole.chunks(self.columns).zip(narrow.rows_mut()) {
@@ -208,7 +212,7 @@ impl Kernels {
             let body = |out: ArrayViewMut2<'_, f32>| {
                 self.outer(Outer { runs, a, rows: places, a_steps, b, b_steps, out });
             };
-            return self.widened(out, body, rows);
+            return self.widened(out, true, body);
         }
         assert!(job.out.strides()[1] == 1);
         // SAFETY: the machine has the instruction set, and all positions were checked.
@@ -411,7 +415,7 @@ unsafe fn dot<L: Lanes, const M: usize, const N: usize>(job: &Dot<'_>, out: &mut
 /// Compiles the tiles for an instruction set.
 macro_rules! kernels {
     (
-        $name:ident, $lanes:ty, #[$attribute:meta],
+        $name:ident, $isa:ident, $lanes:ty, #[$attribute:meta],
         multiply: [$(($m_name:ident, $m:literal)),+] x $v:literal,
         outer: [$(($o_name:ident, $o:literal)),+],
         dot: $dm:literal x $dn:literal,
@@ -422,6 +426,7 @@ macro_rules! kernels {
             use super::*;
 
             pub(super) static KERNELS: Kernels = Kernels {
+                isa: Isa::$isa,
                 rows: { let all = [$($m),+]; all[all.len() - 1] },
                 columns: $v * <$lanes>::COUNT,
                 outer_rows: { let all = [$($o),+]; all[all.len() - 1] },
@@ -463,7 +468,7 @@ macro_rules! kernels {
 
 #[cfg(target_arch = "x86_64")]
 kernels! {
-    avx512, crate::simd::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
+    avx512, Avx512, crate::simd::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_8, 8), (rows_12, 12)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_8, 8)],
     dot: 4 x 6,
@@ -471,7 +476,7 @@ kernels! {
 
 #[cfg(target_arch = "x86_64")]
 kernels! {
-    avx2, crate::simd::x86::Avx2, #[target_feature(enable = "avx2,fma")],
+    avx2, Avx2, crate::simd::x86::Avx2, #[target_feature(enable = "avx2,fma")],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_6, 6)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_6, 6)],
     dot: 3 x 4,
@@ -479,14 +484,14 @@ kernels! {
 
 #[cfg(target_arch = "aarch64")]
 kernels! {
-    neon, crate::simd::arm::Neon, #[inline],
+    neon, Neon, crate::simd::arm::Neon, #[inline],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_6, 6)] x 4,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_6, 6)],
     dot: 4 x 6,
 }
 
 kernels! {
-    portable, Portable, #[inline],
+    portable, Portable, Portable, #[inline],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4)],
     dot: 3 x 2,

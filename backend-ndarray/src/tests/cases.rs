@@ -296,7 +296,7 @@ fn float_elementwise(draw: &mut Draw, cases: &mut Vec<Case>) {
 }
 
 fn products(draw: &mut Draw, cases: &mut Vec<Case>) {
-    let sizes: [(&[usize], [usize; 3]); 12] = [
+    let sizes: [(&[usize], [usize; 3]); 14] = [
         (&[], [3, 4, 5]),
         (&[], [1, 37, 19]),
         (&[], [19, 37, 1]),
@@ -308,6 +308,8 @@ fn products(draw: &mut Draw, cases: &mut Vec<Case>) {
         (&[0], [2, 2, 2]),
         (&[], [65, 70, 130]),
         (&[], [130, 70, 65]),
+        (&[], [9, 30, 200]),
+        (&[], [40, 530, 135]),
         (&[7], [33, 34, 35]),
     ];
     for (batch, [m, k, n]) in sizes {

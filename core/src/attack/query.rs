@@ -124,7 +124,9 @@ impl<'a> Model<'a> {
         let (mut first, mut any) = (0, false);
         while first < states.len() {
             // As many samples as fill a forward pass.
-            let (mut points, mut classes, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+            let room = self.rows.min(states.len() - first) * each;
+            let (mut points, mut classes, mut counts) =
+                (Vec::with_capacity(room), Vec::new(), Vec::new());
             for state in &mut states[first..] {
                 let start = points.len();
                 if state.as_mut().left > 0 {
