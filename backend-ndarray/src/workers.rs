@@ -13,7 +13,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::simd::Isa;
 
 /// Work, in elements touched by a cheap operation, below which no worker is woken.
-const WORTH_WAKING: usize = 1 << 15;
+const WORTH_WAKING: usize = 1 << 18;
 
 /// Elements of one item when an elementwise operation is split.
 pub(crate) const GRAIN: usize = 1 << 14;
