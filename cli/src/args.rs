@@ -1,5 +1,7 @@
 //! Flags. Each command's flags override its configuration file.
 
+mod audit;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as Flags, Parser, Subcommand};
@@ -7,6 +9,9 @@ use inocula_core::attack::{ATTACKS, Aim};
 use inocula_core::dp::accounting::{ACCOUNTANTS, Sampling};
 use inocula_core::metrics::Norm;
 use inocula_core::nn::PRESETS;
+use inocula_core::train::RULES;
+
+pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.
@@ -33,10 +38,14 @@ pub(crate) enum Command {
     Import(Import),
     /// Attacks a trained model.
     Attack(Attack),
+    /// Proves what no attack within a budget can do to a trained model.
+    Certify(Certify),
     /// Judges trained models against a baseline and writes a report.
     Evaluate(Evaluate),
     /// Accounts for differentially private training: epsilon of a noise, noise for an epsilon.
     Dp(Dp),
+    /// Attacks a mechanism of privacy, to see whether it leaks more than it claims.
+    Audit(Audit),
     /// Downloads data sets.
     Data(Data),
     /// Lists the backends: built in, found as plugins, and what is missing of the others.
@@ -97,6 +106,13 @@ pub(crate) struct Train {
     /// The run.
     #[command(flatten)]
     pub(crate) run: RunFlags,
+    /// Goes on with the unfinished run in --out, as it was configured.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Seconds between two writings of the state that --resume goes on with: 60 unless the run is
+    /// private; after every step if it is.
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS")]
+    pub(crate) checkpoint_every: Option<f64>,
     /// Training samples used, stratified by class.
     #[arg(long)]
     pub(crate) train_samples: Option<usize>,
@@ -112,19 +128,111 @@ pub(crate) struct Train {
     /// Learning rate.
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
-    /// standard, mixed (adversarial samples in each batch), madry (adversarial samples only) or
-    /// trades (clean samples, and how far predictions move near them).
+    /// Rule of training.
+    #[command(flatten)]
+    pub(crate) rule: RuleFlags,
+    /// Attack that training uses and monitors.
+    #[command(flatten)]
+    pub(crate) attack: AttackFlags,
+    /// Differential privacy.
+    #[command(flatten)]
+    pub(crate) private: PrivateFlags,
+}
+
+/// The flags that make a training differentially private.
+#[derive(Flags)]
+pub(crate) struct PrivateFlags {
+    /// Noise multiplier: standard deviation of the noise over the clipping norm.
+    #[arg(long, allow_negative_numbers = true, value_name = "SIGMA")]
+    pub(crate) dp_sigma: Option<f64>,
+    /// Epsilon that training may spend, in place of a noise multiplier.
+    #[arg(long, allow_negative_numbers = true, conflicts_with = "dp_sigma")]
+    pub(crate) dp_epsilon: Option<f64>,
+    /// Probability with which epsilon may fail; 1e-5 unless the file says otherwise.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) dp_delta: Option<f64>,
+    /// Clipping norm of a sample's gradient; 1 unless the file says otherwise.
+    #[arg(long, allow_negative_numbers = true, value_name = "NORM")]
+    pub(crate) dp_clip: Option<f64>,
+    /// How gradients are clipped: flat, per-layer, automatic or quantile.
     #[arg(long)]
+    pub(crate) dp_clipping: Option<String>,
+    /// Samples of a batch that are worked on at a time; memory grows with it, the result does not
+    /// depend on it.
+    #[arg(long)]
+    pub(crate) dp_micro_batch: Option<usize>,
+    /// Draws noise and batches from the seed, so that the run repeats: it is not private then.
+    #[arg(long)]
+    pub(crate) dp_seeded: bool,
+}
+
+/// The flags that describe a rule of training.
+#[derive(Flags)]
+pub(crate) struct RuleFlags {
+    /// Rule.
+    #[arg(long, help = rules_help())]
     pub(crate) rule: Option<String>,
     /// Share of adversarial samples of the mixed rule.
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) ratio: Option<f64>,
-    /// Weight of the divergence of the trades rule; 6 unless the file says otherwise.
+    /// Weight of the divergence of the trades and mart rules; 6 unless the file says otherwise.
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) beta: Option<f64>,
-    /// Attack that training uses and monitors.
-    #[command(flatten)]
-    pub(crate) attack: AttackFlags,
+    /// Weight of gradient alignment of the fast rule; 0 for none.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) grad_align: Option<f64>,
+    /// Steps on each batch of the free rule; 4 unless the file says otherwise.
+    #[arg(long)]
+    pub(crate) replays: Option<usize>,
+    /// Weight of the clean loss of the certified rule at the end of its ramp; 0 unless the file says
+    /// otherwise.
+    #[arg(long, allow_negative_numbers = true, value_name = "WEIGHT")]
+    pub(crate) clean: Option<f64>,
+    /// Whether the certified rule mixes in linear bounds (CROWN-IBP) while its ball grows.
+    #[arg(long, action = ArgAction::Set, value_name = "BOOL")]
+    pub(crate) crown: Option<bool>,
+    /// Run folders of other models that the ensemble rule makes samples on, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) sources: Option<Vec<PathBuf>>,
+    /// Takes the losses of the rule at weights moved by this share of their length (adversarial
+    /// weight perturbation).
+    #[arg(long, allow_negative_numbers = true, value_name = "GAMMA")]
+    pub(crate) awp: Option<f64>,
+}
+
+/// Flags of `certify`.
+#[derive(Flags)]
+pub(crate) struct Certify {
+    /// Folder of a run made by `inocula train`.
+    pub(crate) run: PathBuf,
+    /// How: interval, crown_ibp or crown, bounds in Linf from the cheapest to the tightest; or
+    /// smoothing, in L2.
+    #[arg(long, default_value = "crown")]
+    pub(crate) method: String,
+    /// Budget that is certified, in units of the data's values.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) eps: f64,
+    /// Standard deviation of the noise of smoothing.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) sigma: Option<f64>,
+    /// Draws of noise with which smoothing bounds the vote; 100,000 by default.
+    #[arg(long)]
+    pub(crate) draws: Option<usize>,
+    /// Test samples certified, drawn at random; all by default.
+    #[arg(long)]
+    pub(crate) samples: Option<usize>,
+    /// Folder for certificate.json; a folder within the run by default.
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Replaces an earlier result in the folder.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Seed of the choice of samples and of the noise; the run's by default.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Device; the run's by default.
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
 }
 
 /// Flags of `import`.
@@ -153,6 +261,12 @@ pub(crate) struct AttackFlags {
     /// Steps of an iterated attack.
     #[arg(long)]
     pub(crate) steps: Option<usize>,
+    /// The most queries per sample of an attack without gradients.
+    #[arg(long)]
+    pub(crate) queries: Option<usize>,
+    /// Version of AutoAttack: standard, plus or rand.
+    #[arg(long)]
+    pub(crate) attack_version: Option<String>,
     /// Length of a step.
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) step: Option<f64>,
@@ -248,6 +362,8 @@ pub(crate) enum DpCommand {
     Epsilon(DpEpsilon),
     /// Prints the smallest noise multiplier that keeps noisy steps within an epsilon.
     Calibrate(DpCalibrate),
+    /// Prints the epsilon that the steps of a ledger have spent.
+    Ledger(DpLedger),
 }
 
 /// Flags of `dp epsilon`.
@@ -324,6 +440,12 @@ pub(crate) enum DataCommand {
 
 fn attacks_help() -> String {
     listed("Attacks", ATTACKS.iter().map(|a| (a.name, a.summary)))
+}
+
+fn rules_help() -> String {
+    // Perturbed weights go around another rule, and have a flag of their own.
+    let rules = RULES.iter().filter(|r| r.name != "awp");
+    listed("Rule of training", rules.map(|r| (r.name, r.summary)))
 }
 
 fn accountants_help() -> String {

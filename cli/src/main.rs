@@ -16,6 +16,7 @@ mod progress;
 mod reporting;
 mod runs;
 mod staging;
+mod unfinished;
 
 use std::process::ExitCode;
 

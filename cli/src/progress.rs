@@ -31,6 +31,11 @@ impl Bar {
     /// Shows `done` of `total` in `phase`; fails once the user asked to stop.
     pub(crate) fn show(&mut self, phase: &str, done: usize, total: usize) -> Result<()> {
         interrupt::check()?;
+        self.draw(phase, done, total);
+        Ok(())
+    }
+
+    fn draw(&mut self, phase: &str, done: usize, total: usize) {
         if self.phase != phase {
             self.phase = phase.to_owned();
             self.bar.reset();
@@ -39,7 +44,6 @@ impl Bar {
         }
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
-        Ok(())
     }
 
     fn say(&self, message: String) {
@@ -60,17 +64,27 @@ pub(crate) struct Training<'a> {
     pub(crate) name: &'a str,
 }
 
+impl Training<'_> {
+    /// Shows `step` of `steps`, whether the user asked to stop or not.
+    pub(crate) fn draw(&mut self, step: usize, steps: usize) {
+        self.bar.draw(&format!("training {}", self.name), step, steps);
+    }
+}
+
 impl Observer for Training<'_> {
     fn step(&mut self, step: usize, steps: usize, _: f64) -> Result<()> {
-        self.bar.show(&format!("training {}", self.name), step, steps)
+        interrupt::check()?;
+        self.draw(step, steps);
+        Ok(())
     }
 
     fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
         let percent = |a: Option<f64>| a.map_or("-".into(), |a| format!("{:.1} %", 100.0 * a));
+        let loss = record.loss.map_or(String::new(), |loss| format!("loss {loss:.4}, "));
+        let spent = record.epsilon.map_or(String::new(), |e| format!(", epsilon {e:.3}"));
         self.bar.say(format!(
-            "epoch {}: loss {:.4}, clean {}, robust {}",
+            "epoch {}: {loss}clean {}, robust {}{spent}",
             record.epoch,
-            record.loss,
             percent(record.clean_accuracy),
             percent(record.robust_accuracy)
         ));

@@ -1,8 +1,8 @@
 //! Run folders: what a training run leaves, complete enough to repeat it.
 //!
 //! `config.toml` the exact configuration, `model.toml` and `model.safetensors` the network,
-//! `metrics.json` the results with seed, backend and versions. `metrics.json` is written last: a
-//! folder that has it is complete.
+//! `metrics.json` the results with seed, backend and versions, `ledger` the noisy steps of a private
+//! run. `metrics.json` is written last: a folder that has it is complete.
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use inocula_core::{DType, Device, Error, ErrorKind, Result, bail, fs};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, RunConfig};
+use crate::unfinished::{self, LEDGER};
 use crate::{reporting, staging};
 
 /// What a training run measured.
@@ -81,6 +82,8 @@ pub(crate) struct Run {
 
 /// Larger files are refused.
 const MAX_BYTES: u64 = 64 << 20;
+/// Larger ledgers are refused: none grows so long.
+const MAX_LEDGER: u64 = 1 << 30;
 
 /// Makes the output folder and checks that it can be written to, before any work is done.
 ///
@@ -100,20 +103,39 @@ pub(crate) fn prepare(folder: &Path, marker: &str, force: bool) -> Result<()> {
     std::fs::remove_file(&probe).map_err(|e| Error::io(&probe, "remove", &e))
 }
 
-/// Writes a run.
+/// Writes a run; `ledger` is the path of that of a private one.
 pub(crate) fn write(
     folder: &Path,
     config: &RunConfig,
     network: &Network,
     metrics: &Metrics,
+    ledger: Option<&Path>,
 ) -> Result<()> {
-    let names = ["config.toml", "model.toml", "model.safetensors", "metrics.json"];
+    let last = if ledger.is_some() { &[LEDGER, "metrics.json"][..] } else { &["metrics.json"] };
+    let names = [&["config.toml", "model.toml", "model.safetensors"], last].concat();
     staging::publish(folder, &names, |to| {
         fs::write_bytes(to.join("config.toml"), config::to_toml(config)?.as_bytes())?;
         fs::write_bytes(to.join("model.toml"), config::to_toml(network.spec())?.as_bytes())?;
         nn::save_params(&to.join("model.safetensors"), network.params())?;
+        if let Some(ledger) = ledger {
+            fs::write_bytes(to.join(LEDGER), &fs::read(ledger, MAX_LEDGER)?)?;
+        }
         write_json(&to.join("metrics.json"), metrics)
-    })
+    })?;
+    if ledger.is_none() {
+        // Of an earlier run in this folder, which was private.
+        remove_file(&folder.join(LEDGER))?;
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(path, "remove", &err))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a value as JSON.
@@ -129,6 +151,15 @@ fn json_error(path: &Path, err: &serde_json::Error) -> Error {
 
 /// Reads a run folder, its network on `device`.
 pub(crate) fn read(folder: &Path, device: &Device) -> Result<Run> {
+    if !folder.join("metrics.json").is_file() && unfinished::is_there(folder) {
+        bail!(
+            NotFound,
+            "{} is the folder of a run that is not finished; go on with it by \
+             `inocula train --resume --out {}`",
+            folder.display(),
+            folder.display()
+        );
+    }
     if !folder.join("metrics.json").is_file() {
         bail!(
             NotFound,

@@ -117,14 +117,35 @@ fn the_smallest_change_needs_no_budget() {
 }
 
 #[test]
+fn an_attack_without_gradients_counts_its_queries() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    train(folder, "run", &[]);
+    for (name, access) in [("nes", "score"), ("boundary", "decision"), ("substitute", "decision")] {
+        let budget = ["--eps", "0.1", "--queries", "12", "--samples", "30", "--out", name];
+        succeeds(folder, &[&["attack", "run", "--attack", name], &budget[..]].concat());
+        let record = fs::read(folder.join(name).join("attack.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let result = &record["result"];
+        assert_eq!(result["access"], access);
+        assert_eq!(result["gradient_calls"], 0);
+        let queries = result["queries"].as_u64().unwrap();
+        assert!(queries > 0 && queries <= 12 * 30, "{name}: {queries} queries");
+    }
+    let refused = ["attack", "run", "--attack", "pgd", "--eps", "0.1", "--queries", "12"];
+    fails(folder, &refused, &["pgd", "queries"]);
+}
+
+#[test]
 fn an_attack_keeps_to_its_budget() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path();
     train(folder, "run", &[]);
-    let cases: [(&str, &[&str], f64); 3] = [
+    let cases: [(&str, &[&str], f64); 4] = [
         ("plain", &["--attack", "pgd", "--eps", "0.1", "--steps", "5"], 0.1),
         ("next", &["--attack", "pgd", "--eps", "0.2", "--steps", "5", "--target", "next"], 0.2),
         ("three", &["--attack", "fgsm", "--eps", "0.2", "--target", "3"], 0.2),
+        ("blind", &["--attack", "square", "--eps", "0.2", "--queries", "40"], 0.2),
     ];
     for (out, flags, eps) in cases {
         let args = [&["attack", "run", "--samples", "50", "--out", out], flags].concat();

@@ -14,8 +14,8 @@ fn epsilon(flags: &str) -> Vec<&str> {
 }
 
 fn json(args: &[&str]) -> Value {
-    let temp = tempfile::tempdir().unwrap();
-    serde_json::from_str(&succeeds(temp.path(), args)).unwrap()
+    let temp = tempfile::tempdir().expect("a folder for temporary files");
+    serde_json::from_str(&succeeds(temp.path(), args)).expect("valid JSON")
 }
 
 #[test]

@@ -2,11 +2,15 @@
 //! can contribute, sum, add Gaussian noise in proportion to the bound.
 //!
 //! These are its parts as functions of tensors, the same on every backend: [`clip`] and [`noise`],
-//! clipped sums by one backward pass ([`ghost`]), and both together ([`mechanism`]). A trainer, accountants that turn noise into epsilon, and noise that nobody can predict
-//! are not here: with what is here alone, no model may be called private.
+//! clipped sums by one backward pass ([`ghost`]), both together ([`mechanism`]), [`accounting`], which
+//! turns noise into epsilon, and the [`ledger`], which forgets no step.
+//! [`Private`](crate::train::Private) trains with them. [`audit`] attacks the mechanism, to see whether it
+//! leaks more than it claims.
 
 pub mod accounting;
+pub mod audit;
 pub mod clip;
 pub mod ghost;
+pub mod ledger;
 pub mod mechanism;
 pub mod noise;

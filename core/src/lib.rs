@@ -69,6 +69,7 @@ pub mod nn;
 pub mod optim;
 
 pub mod attack;
+pub mod certify;
 pub mod dp;
 pub mod evaluate;
 pub mod privacy;

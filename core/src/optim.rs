@@ -215,12 +215,32 @@ impl Optimizer {
         params.with_values(values)
     }
 
-    fn slots(&self) -> usize {
+    /// What it remembers of its steps: a set shaped like the parameters for each moment.
+    pub(crate) fn moments(&self, params: &Params) -> Result<Vec<Params>> {
+        let slots = if self.state.is_empty() { 0 } else { self.slots() };
+        let slot = |i: usize| self.state.iter().map(|of| of[i].clone()).collect();
+        (0..slots).map(|i| params.with_values(slot(i))).collect()
+    }
+
+    /// Number of sets that [`Optimizer::moments`] has after a step.
+    pub(crate) fn slots(&self) -> usize {
         match &self.config {
             OptimizerConfig::Sgd(c) => usize::from(c.momentum > 0.0),
             OptimizerConfig::Adam(_) => 2,
             OptimizerConfig::RmsProp(c) => 1 + usize::from(c.momentum > 0.0),
         }
+    }
+
+    /// Takes up after `step` steps that left `moments`.
+    pub(crate) fn restore(&mut self, step: usize, moments: &[Params]) -> Result<()> {
+        let Ok(step) = i32::try_from(step) else {
+            bail!(Data, "optimizer: {step} steps are more than it can count");
+        };
+        self.step = step;
+        let count = moments.first().map_or(0, Params::len);
+        let of = |i: usize| moments.iter().map(|m| m.values()[i].clone()).collect();
+        self.state = (0..count).map(of).collect();
+        Ok(())
     }
 
     fn update(

@@ -32,7 +32,7 @@ class ClipAndSum(Work):
         return self.parameter.summed_grad
 
     def result(self):
-        return {"result": self.run()}
+        return {"sum": self.run()}
 
 
 class Hooks(PrivateStep):

@@ -186,7 +186,7 @@ def clipped_sum(grads, clip):
 
 def clip_and_sum(inputs):
     grads, clip = inputs.get("dp.grads"), inputs.constant("clip")
-    return Formula(lambda: clipped_sum(grads, clip))
+    return Formula(lambda: clipped_sum(grads, clip), "sum")
 
 
 def clip_sum_noise(inputs):

@@ -3,8 +3,7 @@
 use inocula_core::attack::{ATTACKS, Access, AttackEntry, Threat};
 
 /// Those that take gradients. Black-box attacks have a suite of their own, with small budgets of
-/// queries: they compare the answer to each question with the best so far, thousands of times, and
-/// what is next to a tie goes another way on another backend.
+/// queries.
 pub fn white_box() -> impl Iterator<Item = &'static AttackEntry> {
     let takes_gradients = |entry: &&AttackEntry| {
         let usual = (entry.at)(Threat::new(entry.norms[0], 1.0));

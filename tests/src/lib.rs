@@ -5,6 +5,7 @@
 //! the table of operations ([`gens`]), so that a new operation is covered without a new test.
 
 pub mod attacks;
+pub mod brief;
 pub mod files;
 pub mod gens;
 pub mod guide;

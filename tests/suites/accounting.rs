@@ -48,12 +48,12 @@ fn rounding(text: &str) -> f64 {
 }
 
 fn epsilon(accountant: &str, history: &[Mechanism], delta: f64) -> f64 {
-    let accountant = Accountant::named(accountant).unwrap();
-    accountant.spent(history, delta, Sampling::Poisson).unwrap().epsilon
+    let accountant = Accountant::named(accountant).expect("a known name");
+    accountant.spent(history, delta, Sampling::Poisson).expect("values in range").epsilon
 }
 
 fn repeated(q: f64, sigma: f64, count: f64) -> [Mechanism; 1] {
-    [Mechanism::new(q, sigma, count as u64).unwrap()]
+    [Mechanism::new(q, sigma, count as u64).expect("values in range")]
 }
 
 #[test]

@@ -4,11 +4,18 @@
 //! carry that anywhere; to compare the last iterates would test nothing, or fail at random. So what
 //! is compared: gradients at the same iterates, by relative tolerance; a single step, exactly where
 //! the gradient is clearly not 0; whole attacks by what they promise and achieve.
+//!
+//! Black-box attacks ask for no gradient, so of their questions the answers are compared. They go on from
+//! comparisons of scores: in f32 two backends part at the first that rounding decides, and from there on
+//! ask other questions. In f64 rounding is a billion times finer than what scores differ by, and proposals
+//! are the same bits everywhere, so there whole attacks must agree sample by sample and in their queries.
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, Mutex};
 
-use inocula_core::attack::{AttackConfig, Draws, Fgsm, Goal, Norm, Threat, perturb};
+use inocula_core::attack::{
+    ATTACKS, Access, AttackConfig, Draws, Fgsm, Goal, Norm, Threat, perturb,
+};
 use inocula_core::data::{Dataset, digits};
 use inocula_core::dp::{clip, noise};
 use inocula_core::grad::grad;
@@ -19,10 +26,10 @@ use inocula_core::place::Placement;
 use inocula_core::rng::Rng;
 use inocula_core::train::{Rule, TrainConfig, fit};
 use inocula_core::{Aval, DType, Device, Result, Shape, Tensor};
-use inocula_tests::attacks::white_box;
+use inocula_tests::brief::with_queries;
 use inocula_tests::harness::{Outcome, ensure};
 use inocula_tests::pairs::{PairCase, run};
-use inocula_tests::rows::REFERENCE;
+use inocula_tests::rows::{REFERENCE, whole};
 use inocula_tests::tolerance::{F32, deviation};
 
 /// Samples attacked.
@@ -35,16 +42,24 @@ fn main() -> ExitCode {
         PairCase::new("dp::one_sample_moves_the_sum_by_at_most_the_bound", sensitivity),
         PairCase::new("dp::noise_is_the_same_bits_of_the_claimed_scale", same_noise),
     ];
-    for entry in white_box() {
+    for entry in ATTACKS {
         let budgets = [(Norm::Linf, 0.1), (Norm::L2, 0.7), (Norm::L1, 3.0), (Norm::L0, 12.0)];
         for (norm, eps) in budgets {
             let config = (entry.at)(Threat::new(norm, eps));
             // Not every attack is defined in every norm.
-            if config.check().is_err() {
+            let Ok(attack) = config.check() else { continue };
+            let name = |what: &str| format!("perturbations::{}_{norm}_{what}", entry.name);
+            if attack.access() != Access::Gradient {
+                let (answers, end) = (config.clone(), config);
+                cases.push(PairCase::new(name("answers_to_its_questions"), move |a, b| {
+                    answers_agree(&answers, a, b)
+                }));
+                cases.push(PairCase::new(name("end_to_end"), move |a, b| black_box(&end, a, b)));
                 continue;
             }
-            let (same, whole) = (config.clone(), config);
-            let name = |what: &str| format!("perturbations::{}_{norm}_{what}", entry.name);
+            let brief = with_queries(&config, QUERIES)
+                .unwrap_or_else(|err| panic!("{}: {err}", entry.name));
+            let (same, whole) = (brief.clone(), brief);
             cases.push(PairCase::new(name("gradients_at_its_iterates"), move |a, b| {
                 at_iterates(&same, a, b)
             }));
@@ -243,6 +258,74 @@ fn end_to_end(config: &AttackConfig, a: &Device, b: &Device) -> Outcome {
     ensure((fooled_a - fooled_b).abs() <= 2.0, || format!("fooled {fooled_a} and {fooled_b}"))?;
     let off = (loss_a - loss_b).abs() / loss_b;
     ensure(off <= 0.02, || format!("losses {loss_a} and {loss_b}"))
+}
+
+/// Samples and queries of a black-box attack.
+const FEW: usize = 16;
+const QUERIES: usize = 150;
+
+/// The network and a few samples in `dtype`.
+fn few(device: &Device, dtype: DType) -> Result<(Network, Tensor, Tensor)> {
+    let (network, x, y) = subject(device)?;
+    let values = network.params().values().iter().map(|p| p.cast(dtype)).collect();
+    let params = network.params().with_values(values)?;
+    let network = Network::new(network.spec().clone(), params, device)?;
+    Ok((network, x.narrow(0, 0, FEW).cast(dtype), y.narrow(0, 0, FEW)))
+}
+
+fn few_draws() -> Draws {
+    Draws::new(Rng::new(9), (0..FEW as u64).collect())
+}
+
+/// What the attack asks the reference is put to both devices.
+fn answers_agree(config: &AttackConfig, a: &Device, b: &Device) -> Outcome {
+    let (network, x, y) = few(&REFERENCE, DType::F32)?;
+    let noting = Noting { network: &network, asked: Mutex::default() };
+    let attack = with_queries(config, QUERIES)?.check()?;
+    attack.run(&noting, &x, &Goal::Untargeted(y), &few_draws())?;
+    let asked = noting.asked.into_inner().unwrap_or_default();
+    ensure(!asked.is_empty(), || "the attack asked nothing".into())?;
+    let ((net_a, ..), (net_b, ..)) = (subject(a)?, subject(b)?);
+    let each: usize = x.shape().iter().skip(1).product();
+    for (step, point) in asked.iter().enumerate().step_by(asked.len().div_ceil(QUESTIONS)) {
+        let mut shape = x.shape().to_vec();
+        shape[0] = point.len() / each;
+        let logits = |network: &Network, device: &Device| {
+            network.logits(&Tensor::from_slice(device, point, &shape)?)?.to_f64_vec()
+        };
+        let off = deviation(&logits(&net_a, a)?, &logits(&net_b, b)?);
+        ensure(off <= F32, || format!("question {step}: logits differ by {off:e}"))?;
+    }
+    Ok(())
+}
+
+/// In f64 the same samples are fooled, by the same points, after the same number of questions. A device
+/// without f64 is held to the invariants, and to a count: chance moves single samples.
+fn black_box(config: &AttackConfig, a: &Device, b: &Device) -> Outcome {
+    let attack = with_queries(config, QUERIES)?.check()?;
+    let threat = attack.threat();
+    let exact = whole(a, DType::F64) && whole(b, DType::F64);
+    let dtype = if exact { DType::F64 } else { DType::F32 };
+    let run = |device: &Device| -> Result<(Vec<bool>, u64, Vec<f64>)> {
+        let (network, x, y) = few(device, dtype)?;
+        let outcome = perturb(&*attack, &network, &x, &Goal::Untargeted(y), &few_draws())?;
+        let inside = outcome.distance.iter().all(|d| *d <= threat.eps * (1.0 + 1e-5));
+        let values = outcome.adversarial.to_f64_vec()?;
+        if !inside || values.iter().any(|v| !(0.0..=1.0).contains(v)) {
+            inocula_core::bail!(Numeric, "left the ball or the box");
+        }
+        Ok((outcome.success, outcome.queries, values))
+    };
+    let ((fooled_a, asked_a, x_a), (fooled_b, asked_b, x_b)) = (run(a)?, run(b)?);
+    if !exact {
+        let count = |fooled: &[bool]| fooled.iter().filter(|f| **f).count();
+        let (a, b) = (count(&fooled_a), count(&fooled_b));
+        return ensure(a.abs_diff(b) <= FEW / 4, || format!("fooled {a} and {b}"));
+    }
+    ensure(fooled_a == fooled_b, || format!("fooled {fooled_a:?} and {fooled_b:?}"))?;
+    ensure(asked_a == asked_b, || format!("{asked_a} and {asked_b} queries"))?;
+    let apart = x_a.iter().zip(&x_b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+    ensure(apart < 1e-6, || format!("results differ by {apart:e}"))
 }
 
 /// Per-sample gradients of two parameters, of sizes from far below to far above the bound.

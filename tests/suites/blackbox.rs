@@ -5,6 +5,8 @@
 mod decisions;
 #[path = "blackbox/every.rs"]
 mod every;
+#[path = "blackbox/scores.rs"]
+mod scores;
 #[path = "blackbox/square.rs"]
 mod square;
 #[path = "blackbox/subjects.rs"]
@@ -24,9 +26,12 @@ fn main() -> ExitCode {
     let golden: &[(&str, Golden)] = &[
         ("square::golden_images", square::golden),
         ("decisions::golden_images", decisions::golden),
+        ("scores::golden_images", scores::golden),
     ];
     let cases: &[(&str, Check)] = &[
         ("every::budgets_and_access", every::budgets_and_access),
+        ("every::same_seed_same_bits", every::seeds),
+        ("every::stronger_budgets_fool_no_fewer", every::strength),
         ("every::results_do_not_depend_on_batches", every::batches),
         ("every::shapes_and_targets", every::shapes_and_targets),
         ("every::a_model_that_cannot_be_fooled", every::constant),
@@ -35,6 +40,9 @@ fn main() -> ExitCode {
         ("square::euclidean_proposals_use_the_budget", square::euclidean),
         ("decisions::linear_models_closed_form", decisions::closed_form),
         ("decisions::given_points_lead_to_targets", decisions::given_points),
+        ("scores::estimates_ask_in_pairs", scores::pairs),
+        ("scores::simba_moves_along_one_vector", scores::one_vector_at_a_time),
+        ("scores::linear_models_closed_form", scores::closed_form),
     ];
     let golden = golden.iter().map(|&(name, check)| {
         Case::new(name, move |device| match files::oracles() {

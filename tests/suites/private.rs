@@ -28,14 +28,15 @@ fn main() -> ExitCode {
         ("ghost::empty_batch_gives_zeros", empty),
         ("ghost::unused_parameter_has_gradient_zero", unused),
         ("ghost::other_uses_of_a_parameter_are_named", other_uses),
+        ("layers::norms_are_their_formula", norms),
     ];
     run(cases.iter().map(|&(name, check)| Case::new(name, check)).collect())
 }
 
 /// Networks whose layers take every way through the code: dense layers, convolutions whose norm
 /// comes from Gram matrices (few pixels, large weight) and from gradients that are made, with
-/// strides, padding, dilation and groups.
-const NETWORKS: [(&str, &str); 3] = [
+/// strides, padding, dilation and groups; norms with scales and shifts by channel and by place.
+const NETWORKS: [(&str, &str); 4] = [
     (
         "dense",
         r#"{"input": [12], "classes": 4, "layers": [
@@ -58,6 +59,14 @@ const NETWORKS: [(&str, &str); 3] = [
             {"type": "conv2d", "channels": 10, "kernel": 3}, {"type": "relu"},
             {"type": "conv2d", "channels": 12, "kernel": 2, "groups": 2}, {"type": "tanh"},
             {"type": "flatten"}, {"type": "linear", "features": 3}]}"#,
+    ),
+    (
+        "norms",
+        r#"{"input": [2, 5, 5], "classes": 3, "layers": [
+            {"type": "conv2d", "channels": 6, "kernel": 2}, {"type": "group_norm", "groups": 3},
+            {"type": "relu"}, {"type": "layer_norm"}, {"type": "tanh"}, {"type": "flatten"},
+            {"type": "linear", "features": 8}, {"type": "layer_norm"}, {"type": "relu"},
+            {"type": "group_norm", "groups": 2}, {"type": "linear", "features": 3}]}"#,
     ),
 ];
 
@@ -180,6 +189,45 @@ fn bounded(device: &Device) -> Outcome {
     let clipped = each.squared_norms()?.into_iter().reduce(|a, b| a + b).ok_or("no parameter")?;
     let factors = clip::factors(&clipped, bound)?.to_f64_vec()?;
     ensure(factors.iter().any(|f| *f < 1.0), || format!("nothing was clipped: {factors:?}"))
+}
+
+/// Every part of every sample has mean 0 and variance 1, then scale and shift.
+fn norms(device: &Device) -> Outcome {
+    let json = r#"{"input": [4, 3], "classes": 12, "layers": [
+        {"type": "group_norm", "groups": 2, "eps": 0.01}, {"type": "layer_norm"},
+        {"type": "flatten"}]}"#;
+    let subject = Subject::new(json, device, DType::F64).map_err(|e| e.to_string())?;
+    let drawn = |seed: u64, p: &Tensor| -> Result<Tensor> {
+        let mut rng = Rng::new(seed);
+        let values: Vec<f64> = (0..p.shape().numel()).map(|_| rng.normal()).collect();
+        Tensor::from_f64(device, DType::F64, &values, &p.shape())
+    };
+    let values = subject.params.values();
+    let params = values.iter().zip(1..).map(|(p, seed)| drawn(seed, p));
+    let params = subject.params.with_values(params.collect::<Result<_>>()?)?;
+    let [scale, shift, scales, shifts] = &params.values()[..] else {
+        return Err(format!("{} parameters", params.len()).into());
+    };
+    let [scale, shift] = [scale.to_f64_vec()?, shift.to_f64_vec()?];
+    let [scales, shifts] = [scales.to_f64_vec()?, shifts.to_f64_vec()?];
+    let standard = |part: &[f64], eps: f64| -> Vec<f64> {
+        let n = part.len() as f64;
+        let mean = part.iter().sum::<f64>() / n;
+        let variance = part.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+        part.iter().map(|v| (v - mean) / (variance + eps).sqrt()).collect()
+    };
+    let mut expected = Vec::new();
+    for sample in subject.x.to_f64_vec()?.chunks(12) {
+        // Two groups of two channels of three values.
+        let grouped: Vec<f64> = sample.chunks(6).flat_map(|part| standard(part, 0.01)).collect();
+        let by_channel = |(i, v): (usize, &f64)| v * scale[i / 3] + shift[i / 3];
+        let between: Vec<f64> = grouped.iter().enumerate().map(by_channel).collect();
+        let by_place = |(i, v): (usize, f64)| v * scales[i] + shifts[i];
+        expected.extend(standard(&between, 1e-5).into_iter().enumerate().map(by_place));
+    }
+    let got = forward(&subject.spec, &params, &subject.x, &mut Mode::Eval)?.to_f64_vec()?;
+    let off = deviation(&got, &expected);
+    ensure(off <= 1e-12, || format!("{off:e} off"))
 }
 
 /// Without noise the mean is the clipped sum over the expected batch; with noise it differs from

@@ -1,6 +1,8 @@
 //! White-box attacks, each held to what makes it that attack: answers of other tools on fixed images,
 //! closed forms on linear models, counts on published networks.
 
+#[path = "whitebox/autoattack.rs"]
+mod autoattack;
 #[path = "whitebox/every.rs"]
 mod every;
 
@@ -49,6 +51,10 @@ fn main() -> ExitCode {
         ("cw::saturated_pixels_move", saturated),
         ("mi_fgsm::one_step_is_fgsm", one_step),
         ("mi_fgsm::every_form_fools", every_form),
+        ("autoattack::fools_what_any_member_fools", autoattack::union),
+        ("autoattack::every_norm", autoattack::norms),
+        ("autoattack::no_certified_image_is_fooled", autoattack::certified),
+        ("autoattack::models_that_it_cannot_judge", autoattack::told),
         ("every::a_model_that_cannot_be_fooled", every::constant),
         ("every::results_do_not_depend_on_batches", every::batches),
         ("every::bad_requests", every::bad_requests),

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Instant;
 
-use inocula_core::attack::{Aim, AttackConfig, Outcome, perturb_rows};
+use inocula_core::attack::{Aim, AttackConfig, Outcome, doubts, perturb_rows};
 use inocula_core::data::Dataset;
 use inocula_core::metrics::{
     attack_success_rate, robust_accuracy, summarize_perturbations, targeted_success_rate,
@@ -12,7 +12,7 @@ use inocula_core::metrics::{
 use inocula_core::model::{Network, predict_rows};
 use inocula_core::place::Placement;
 use inocula_core::report::{
-    Access, AttackReport, BackendSection, DatasetSection, HostSection, ProgramSection,
+    AttackReport, BackendSection, DatasetSection, HostSection, ProgramSection,
 };
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Error, ErrorKind, Result, bail, fs};
@@ -21,6 +21,9 @@ use serde::Serialize;
 use crate::args::Attack;
 use crate::progress::Bar;
 use crate::{backends, config, output, reporting, runs, staging};
+
+/// Samples on which it is looked for reasons to doubt AutoAttack.
+const DOUBTED: usize = 128;
 
 /// What `attack.json` holds.
 #[derive(Serialize)]
@@ -35,6 +38,9 @@ struct Record {
     config: AttackConfig,
     target: Aim,
     result: AttackReport,
+    /// Why AutoAttack may not be able to judge the model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    doubts: Vec<String>,
 }
 
 pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
@@ -83,6 +89,13 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     let result =
         measure(&run.network, &test, &rows, flags.target, &attack_config, &outcome, &place)?;
+    let doubts = match &attack_config {
+        AttackConfig::Autoattack(config) => {
+            let (x, y) = place.tensors(&test, &rows[..rows.len().min(DOUBTED)])?;
+            doubts(&run.network, &x, &y, config.eps)?
+        }
+        _ => Vec::new(),
+    };
     let record = Record {
         created: reporting::now(),
         program: reporting::program(),
@@ -94,12 +107,16 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         config: attack_config,
         target: flags.target,
         result: AttackReport { seconds: Some(seconds), ..result },
+        doubts,
     };
     staging::publish(&folder, &["adversarial.npz", "attack.json"], |to| {
         write_npz(&to.join("adversarial.npz"), &test, &rows, &outcome)?;
         runs::write_json(&to.join("attack.json"), &record)
     })?;
     print(&record.result, &record.model);
+    for doubt in &record.doubts {
+        output::note(format!("do not trust this figure: {doubt}"));
+    }
     output::line(format!("Written: {}", folder.display()));
     Ok(())
 }
@@ -140,10 +157,11 @@ fn measure(
     };
     let turned: Vec<bool> =
         open.iter().zip(&outcome.success).map(|(open, reached)| *open && *reached).collect();
-    let threat = config.check()?.threat();
+    let attack = config.check()?;
+    let threat = attack.threat();
     Ok(AttackReport {
         name: config.label(),
-        access: Access::WhiteBox,
+        access: attack.access().into(),
         norm: threat.norm,
         epsilon: threat.budget(),
         targeted: aim != Aim::Untargeted,

@@ -16,7 +16,7 @@ use inocula_core::{DType, Result};
 
 use super::train::train_one;
 use crate::args::Demo;
-use crate::progress::Bar;
+use crate::progress::{Bar, Training};
 use crate::reporting::{self, Setting};
 use crate::{backends, output, runs};
 
@@ -41,7 +41,10 @@ pub(super) fn run(flags: &Demo, quiet: bool) -> Result<()> {
         let params = init_params(&spec, &device, DType::F32, &rng.child("init"))?;
         let mut network = Network::new(spec.clone(), params, &device)?;
         let config = training(rule);
-        let report = train_one(&mut network, &train, &test, &config, &rng, name, quiet)?;
+        let mut bar = Bar::new(quiet);
+        let mut shown = Training { bar: &mut bar, name };
+        let report = train_one(&mut network, &train, &test, &config, &rng, &mut shown, None)?;
+        bar.clear();
         let baseline = contenders.is_empty();
         contenders.push(Contender { name: name.into(), network, baseline, training: Some(report) });
     }
@@ -83,7 +86,7 @@ fn training(rule: Rule) -> TrainConfig {
         schedule: Schedule::Steps { at: vec![0.6, 0.85], factor: 0.3 },
         rule,
         monitor: Some(AttackConfig::Pgd(Pgd { steps: 10, ..Pgd::new(Norm::Linf, EPS) })),
-        monitor_samples: 200,
+        ..TrainConfig::default()
     }
 }
 

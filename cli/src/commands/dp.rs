@@ -1,19 +1,21 @@
-//! `inocula dp`: what noisy steps spend, and the noise that a budget asks for.
+//! `inocula dp`: what noisy steps spend, the noise that a budget asks for, and what a ledger records.
 //!
 //! The figure comes first and its provenance with it, on standard output; warnings go to standard
 //! error, and into the JSON, so that a script cannot lose them.
 
 use inocula_core::dp::accounting::{Accountant, Mechanism, Spent, calibrate};
+use inocula_core::dp::ledger::{self, Contents};
 use inocula_core::{Error, ErrorKind, Result, bail};
 use serde::Serialize;
 
-use crate::args::{Dp, DpCalibrate, DpCommand, DpEpsilon};
+use crate::args::{Dp, DpCalibrate, DpCommand, DpEpsilon, DpLedger};
 use crate::output;
 
 pub(super) fn run(flags: &Dp) -> Result<()> {
     match &flags.command {
         DpCommand::Epsilon(flags) => epsilon(flags),
         DpCommand::Calibrate(flags) => noise(flags),
+        DpCommand::Ledger(flags) => recorded(flags),
     }
 }
 
@@ -64,6 +66,42 @@ struct Calibrated<'a> {
     spent: &'a Spent,
 }
 
+fn recorded(flags: &DpLedger) -> Result<()> {
+    let contents = ledger::read(&flags.file)?;
+    let delta = flags.delta.unwrap_or(contents.terms.delta);
+    let spent = contents.spent(Accountant::named(&flags.accountant)?, delta)?;
+    let Contents { terms, entries, torn } = &contents;
+    if flags.json {
+        return json(&Recorded {
+            samples: terms.samples,
+            records: entries.len(),
+            steps: contents.steps(),
+            torn: *torn,
+            spent: &spent,
+        });
+    }
+    output::line(format!("epsilon {}", figure(spent.epsilon)));
+    output::line(format!("  ledger        {}", flags.file.display()));
+    output::line(format!("  samples       {}", terms.samples));
+    output::line(format!("  steps         {} in {} records", contents.steps(), entries.len()));
+    if *torn > 0 {
+        output::line(format!("  torn          {torn} records, counted as a step each"));
+    }
+    explain(&spent);
+    Ok(())
+}
+
+/// The result of `ledger` as JSON.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    samples: u64,
+    records: usize,
+    steps: u64,
+    torn: u64,
+    #[serde(flatten)]
+    spent: &'a Spent,
+}
+
 /// Steps written as `Q,S,T`.
 fn phase(text: &str) -> Result<Mechanism> {
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
@@ -85,7 +123,7 @@ fn unreadable(text: &str, part: &str, what: &str) -> Error {
 }
 
 /// A number to six digits; what is very small or large by its exponent.
-fn figure(value: f64) -> String {
+pub(super) fn figure(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
@@ -98,7 +136,7 @@ fn figure(value: f64) -> String {
     }
 }
 
-fn explain(spent: &Spent) {
+pub(super) fn explain(spent: &Spent) {
     output::line(format!("  delta         {}", spent.delta));
     for m in &spent.mechanisms {
         output::line(format!(
@@ -119,7 +157,7 @@ fn explain(spent: &Spent) {
     warn(spent);
 }
 
-fn json(result: &impl Serialize) -> Result<()> {
+pub(super) fn json(result: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(result)
         .map_err(|err| Error::new(ErrorKind::Io, format!("cannot write JSON: {err}")))?;
     output::line(text);

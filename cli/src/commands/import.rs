@@ -18,7 +18,7 @@ pub(super) fn run(flags: &Import) -> Result<()> {
     let params = load_params(&flags.weights, &spec, &device, DType::F32)?;
     let network = Network::new(spec, params, &device)?;
     let metrics = Metrics::of(&config, &network, &train, &test, None)?;
-    runs::write(&flags.run.out, &config, &network, &metrics)?;
+    runs::write(&flags.run.out, &config, &network, &metrics, None)?;
     output::line(format!(
         "{}: test accuracy {:.2} % with the weights of {}",
         metrics.dataset.name,

@@ -1,12 +1,16 @@
 //! The commands, one a file.
 
 mod attack;
+mod audit;
 mod backends;
+mod certify;
 mod data;
 mod demo;
 mod dp;
 mod evaluate;
 mod import;
+mod private;
+mod rule;
 mod train;
 
 use inocula_core::attack::{ATTACKS, AttackConfig, Threat};
@@ -23,9 +27,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Train(flags) => train::run(&flags, quiet),
         Command::Import(flags) => import::run(&flags),
         Command::Attack(flags) => attack::run(&flags, quiet),
+        Command::Certify(flags) => certify::run(&flags, quiet),
         Command::Evaluate(flags) => evaluate::run(&flags, quiet),
         Command::Backends(flags) => backends::run(&flags),
         Command::Dp(flags) => dp::run(&flags),
+        Command::Audit(flags) => audit::run(&flags),
         Command::Data(flags) => data::run(flags.command, quiet),
     }
 }
@@ -37,6 +43,8 @@ impl AttackFlags {
             || self.norm.is_some()
             || self.eps.is_some()
             || self.steps.is_some()
+            || self.queries.is_some()
+            || self.attack_version.is_some()
             || self.step.is_some()
             || self.restarts.is_some()
             || self.random_start.is_some()
@@ -84,6 +92,8 @@ impl AttackFlags {
             ("norm", self.norm.map(|norm| toml::Value::String(norm.name().into()))),
             ("eps", self.eps.map(toml::Value::Float)),
             ("steps", self.steps.map(count)),
+            ("queries", self.queries.map(count)),
+            ("version", self.attack_version.clone().map(toml::Value::String)),
             ("step", self.step.map(toml::Value::Float)),
             ("restarts", self.restarts.map(count)),
             ("random_start", self.random_start.map(toml::Value::Boolean)),

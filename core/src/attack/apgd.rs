@@ -48,6 +48,10 @@ pub struct Apgd {
     /// is APGD-T.
     #[serde(default)]
     pub targets: usize,
+    /// Gradients that are averaged at each point: 1, or some for a model that answers at random
+    /// (expectation over transformation).
+    #[serde(default = "one")]
+    pub gradients: usize,
     /// Share of steps of a window that must increase the loss for the step length to be kept.
     #[serde(default = "rho")]
     pub rho: f64,
@@ -64,6 +68,9 @@ fn steps() -> usize {
     100
 }
 fn restarts() -> usize {
+    1
+}
+fn one() -> usize {
     1
 }
 fn ce() -> ApgdLoss {
@@ -86,6 +93,7 @@ impl Apgd {
             restarts: restarts(),
             loss: ce(),
             targets: 0,
+            gradients: one(),
             rho: rho(),
             wide_start: true,
             stop_early: true,
@@ -104,7 +112,12 @@ impl Apgd {
         x: &Tensor,
         goal: &Goal,
     ) -> Result<Vec<Objective>> {
-        let of = |aims| Objective { loss: self.loss, goal: goal.clone(), aims };
+        let of = |aims| Objective {
+            loss: self.loss,
+            gradients: self.gradients,
+            goal: goal.clone(),
+            aims,
+        };
         match goal {
             Goal::Targeted(_) if self.targets > 0 => {
                 bail!(Usage, "apgd: targets = {} is for untargeted goals", self.targets)
@@ -174,6 +187,7 @@ impl AttackSpec for Apgd {
         check_threat::<Self>(self.threat())?;
         at_least_one::<Self>("steps", self.steps)?;
         at_least_one::<Self>("restarts", self.restarts)?;
+        at_least_one::<Self>("gradients", self.gradients)?;
         share::<Self>("rho", self.rho)
     }
 

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::cw::l2;
 use super::decision::{Walker, approach, distance, start};
-use super::hop_skip_jump::l2;
-use super::query::{Model, Sample};
+use super::query::{Loss, Model, Sample};
+use super::table::{at_least_one, check_threat};
 use super::{Access, Attack, AttackSpec, Draws, Goal, Norm, Threat};
 use crate::model::Classifier;
 use crate::{Result, Tensor, bail};
@@ -22,8 +23,9 @@ pub struct Boundary {
     /// The norm; only L2 is defined.
     #[serde(default = "l2")]
     pub norm: Norm,
-    /// Radius of the ball.
-    pub eps: f64,
+    /// Radius of the ball, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
     /// The most queries per sample.
     #[serde(default = "queries")]
     pub queries: usize,
@@ -66,10 +68,10 @@ const CONVERGED: f64 = 1e-7;
 
 impl Boundary {
     /// 25,000 queries from random starts.
-    pub fn new(eps: f64) -> Self {
+    pub fn new() -> Self {
         Boundary {
             norm: l2(),
-            eps,
+            eps: None,
             queries: queries(),
             sphere_step: first_move(),
             source_step: first_move(),
@@ -189,26 +191,26 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
+impl Default for Boundary {
+    fn default() -> Self {
+        Boundary::new()
+    }
+}
+
 impl AttackSpec for Boundary {
     const NAME: &'static str = "boundary";
     const SUMMARY: &'static str = "random walk along the boundary, from decisions (L2)";
+    const NORMS: &'static [Norm] = &[Norm::L2];
+    const MINIMAL: bool = true;
 
-    fn at(Threat { norm, eps }: Threat) -> Self {
-        Boundary { norm, ..Boundary::new(eps) }
+    fn at(threat: Threat) -> Self {
+        Boundary { norm: threat.norm, eps: threat.budget(), ..Boundary::new() }
     }
 
     fn check(&self) -> Result<()> {
-        self.threat().check()?;
-        if self.norm != Norm::L2 {
-            bail!(Config, "boundary: not defined in {}; choose l2", self.norm);
-        }
-        if self.queries == 0 || self.check_every == 0 {
-            let (queries, every) = (self.queries, self.check_every);
-            bail!(
-                Config,
-                "boundary: queries = {queries}, check_every = {every} must be at least 1"
-            );
-        }
+        check_threat::<Self>(self.threat())?;
+        at_least_one::<Self>("queries", self.queries)?;
+        at_least_one::<Self>("check_every", self.check_every)?;
         for (name, step) in [("sphere_step", self.sphere_step), ("source_step", self.source_step)] {
             if !(step > 0.0 && step <= 1.0) {
                 bail!(Config, "boundary: {name} = {step} must be in (0, 1]");
@@ -224,14 +226,14 @@ impl AttackSpec for Boundary {
         format!("Boundary-{}", self.queries)
     }
 
-    fn with_threat(&self, Threat { norm, eps }: Threat) -> Self {
-        Boundary { norm, eps, ..self.clone() }
+    fn with_threat(&self, threat: Threat) -> Self {
+        Boundary { norm: threat.norm, eps: threat.budget(), ..self.clone() }
     }
 }
 
 impl Attack for Boundary {
     fn threat(&self) -> Threat {
-        Threat::new(self.norm, self.eps)
+        Threat::of(self.norm, self.eps)
     }
 
     fn access(&self) -> Access {
@@ -245,7 +247,7 @@ impl Attack for Boundary {
         goal: &Goal,
         draws: &Draws,
     ) -> Result<Tensor> {
-        let model = Model::new(model, x, goal);
+        let model = Model::new(model, x, goal, Loss::Margin);
         let begun = (x, goal, draws);
         let mut walkers = start(self.norm, &model, begun, self.queries, &self.starts)?;
         approach(self.norm, &model, walkers.iter_mut(), TOLERANCE)?;

@@ -46,12 +46,29 @@ pub(super) fn start(
 #[derive(Clone)]
 pub(super) struct Objective {
     pub(super) loss: ApgdLoss,
+    /// Gradients that are averaged at each point, for models that answer at random.
+    pub(super) gradients: usize,
     pub(super) goal: Goal,
     /// Label (or the class now predicted) and target, `[N]` each.
     pub(super) aims: Option<(Tensor, Tensor)>,
 }
 
 impl Objective {
+    /// Loss and gradient at `x`, averaged where there are several (Athalye et al. 2018, section 5.2);
+    /// logits of the last.
+    fn at(&self, model: &dyn Classifier, x: &Tensor) -> Result<Ascent> {
+        let mut sum = ascent(model, x, |z| self.of(z))?;
+        for _ in 1..self.gradients {
+            let next = ascent(model, x, |z| self.of(z))?;
+            sum = Ascent { logits: next.logits, loss: sum.loss + next.loss, g: sum.g + next.g };
+        }
+        if self.gradients > 1 {
+            let share = 1.0 / self.gradients as f64;
+            (sum.loss, sum.g) = (sum.loss * share, sum.g * share);
+        }
+        Ok(sum)
+    }
+
     fn of(&self, logits: &Tensor) -> Tensor {
         match (&self.aims, self.loss) {
             (None, ApgdLoss::Ce) => self.goal.objective(logits),
@@ -63,7 +80,7 @@ impl Objective {
 
     pub(super) fn take(&self, at: &Tensor) -> Self {
         let aims = self.aims.as_ref().map(|(y, t)| (y.take(0, at), t.take(0, at)));
-        Objective { loss: self.loss, goal: self.goal.take(at), aims }
+        Objective { goal: self.goal.take(at), aims, ..*self }
     }
 }
 
@@ -214,7 +231,7 @@ impl Climb {
         objective: &Objective,
     ) -> Result<Self> {
         let x = run.threat().project(x, x0, run.bounds);
-        let at = ascent(run.model, &x, |z| objective.of(z))?;
+        let at = objective.at(run.model, &x)?;
         let found = Best::of(&x, &at.logits, at.loss.clone(), &objective.goal);
         let features: usize = x0.shape().iter().skip(1).product();
         let changed = sizes(Norm::L0, &(&x - x0));
@@ -264,7 +281,7 @@ impl Climb {
             let window = windows.next().unwrap_or(left);
             for _ in 0..window.min(left) {
                 let x = self.ahead(run, momentum);
-                let at = ascent(run.model, &x, |z| self.objective.of(z))?;
+                let at = self.objective.at(run.model, &x)?;
                 let goal = &self.objective.goal;
                 self.found.improve(Best::of(&x, &at.logits, at.loss.clone(), goal));
                 self.state.arrive(x, at);

@@ -41,9 +41,10 @@ impl Walker {
         self.nearest < f64::INFINITY
     }
 
-    /// Whether there is nothing more to do: no point was found, or one within the radius.
-    pub(super) fn done(&self, eps: f64) -> bool {
-        !self.found() || self.nearest <= eps
+    /// Whether there is nothing more to do: no point was found, or one within the radius, if there is
+    /// one.
+    pub(super) fn done(&self, eps: Option<f64>) -> bool {
+        !self.found() || eps.is_some_and(|eps| self.nearest <= eps)
     }
 }
 

@@ -4,11 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cw::l2;
 use super::decision::{Walker, approach, start};
-use super::query::{Model, Sample};
+use super::query::{Loss, Model, Sample};
+use super::table::{at_least_one, check_threat, positive};
 use super::{Access, Attack, AttackSpec, Draws, Goal, Norm, Threat};
 use crate::model::Classifier;
-use crate::{Result, Tensor, bail};
+use crate::{Result, Tensor};
 
 /// Configuration of HopSkipJump.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,8 +19,9 @@ pub struct HopSkipJump {
     /// The norm; L2 and Linf are defined.
     #[serde(default = "l2")]
     pub norm: Norm,
-    /// Radius of the ball.
-    pub eps: f64,
+    /// Radius of the ball, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
     /// The most queries per sample.
     #[serde(default = "queries")]
     pub queries: usize,
@@ -37,9 +40,6 @@ pub struct HopSkipJump {
     pub starts: Vec<Vec<f32>>,
 }
 
-pub(super) fn l2() -> Norm {
-    Norm::L2
-}
 fn queries() -> usize {
     10_000
 }
@@ -64,10 +64,10 @@ const HALVINGS: usize = 20;
 
 impl HopSkipJump {
     /// 10,000 queries from random starts.
-    pub fn new(norm: Norm, eps: f64) -> Self {
+    pub fn new(norm: Norm) -> Self {
         HopSkipJump {
             norm,
-            eps,
+            eps: None,
             queries: queries(),
             first_estimate: first_estimate(),
             largest_estimate: largest_estimate(),
@@ -221,43 +221,37 @@ fn direction(at: &[f32], points: &[f32], fools: &[bool], signs: bool) -> Vec<f64
 impl AttackSpec for HopSkipJump {
     const NAME: &'static str = "hop_skip_jump";
     const SUMMARY: &'static str = "small changes along the boundary, from decisions (L2, Linf)";
+    const NORMS: &'static [Norm] = &[Norm::L2, Norm::Linf];
+    const MINIMAL: bool = true;
 
     fn at(threat: Threat) -> Self {
-        HopSkipJump::new(threat.norm, threat.eps)
+        HopSkipJump { eps: threat.budget(), ..HopSkipJump::new(threat.norm) }
     }
 
     fn check(&self) -> Result<()> {
-        self.threat().check()?;
-        if !matches!(self.norm, Norm::L2 | Norm::Linf) {
-            bail!(Config, "hop_skip_jump: not defined in {}; choose l2 or linf", self.norm);
-        }
+        check_threat::<Self>(self.threat())?;
         for (name, count) in [
             ("queries", self.queries),
             ("first_estimate", self.first_estimate),
             ("largest_estimate", self.largest_estimate),
         ] {
-            if count == 0 {
-                bail!(Config, "hop_skip_jump: {name} = 0 must be at least 1");
-            }
+            at_least_one::<Self>(name, count)?;
         }
-        if !(self.gamma > 0.0 && self.gamma.is_finite()) {
-            bail!(Config, "hop_skip_jump: gamma = {} must be positive", self.gamma);
-        }
-        Ok(())
+        positive::<Self>("gamma", self.gamma)
     }
 
     fn label(&self) -> String {
         format!("HopSkipJump-{}", self.queries)
     }
 
-    fn with_threat(&self, Threat { norm, eps }: Threat) -> Self {
-        HopSkipJump { norm, eps, ..self.clone() }
+    fn with_threat(&self, threat: Threat) -> Self {
+        HopSkipJump { norm: threat.norm, eps: threat.budget(), ..self.clone() }
     }
 }
 
 impl Attack for HopSkipJump {
     fn threat(&self) -> Threat {
-        Threat::new(self.norm, self.eps)
+        Threat::of(self.norm, self.eps)
     }
 
     fn access(&self) -> Access {
@@ -271,7 +265,7 @@ impl Attack for HopSkipJump {
         goal: &Goal,
         draws: &Draws,
     ) -> Result<Tensor> {
-        let model = Model::new(model, x, goal);
+        let model = Model::new(model, x, goal, Loss::Margin);
         let begun = (x, goal, draws);
         let mut walkers = start(self.norm, &model, begun, self.queries, &self.starts)?;
         approach(self.norm, &model, walkers.iter_mut(), self.tolerance(&model))?;
@@ -306,7 +300,7 @@ mod tests {
 
     #[test]
     fn tolerance_and_radius_as_in_the_paper() {
-        let (l2, linf) = (HopSkipJump::new(Norm::L2, 1.0), HopSkipJump::new(Norm::Linf, 1.0));
+        let (l2, linf) = (HopSkipJump::new(Norm::L2), HopSkipJump::new(Norm::Linf));
         assert!((l2.theta(100) - 1e-3).abs() < 1e-15);
         assert!((linf.theta(100) - 1e-4).abs() < 1e-15);
     }

@@ -7,6 +7,7 @@
 //! the table.
 
 mod apgd;
+mod autoattack;
 pub mod ball;
 mod best;
 mod boundary;
@@ -20,6 +21,7 @@ mod deepfool;
 mod diverge;
 pub mod dlr;
 mod ead;
+mod estimate;
 mod fab;
 mod fgsm;
 mod fmn;
@@ -28,25 +30,32 @@ mod hop_skip_jump;
 mod jsma;
 mod mi_fgsm;
 mod minimal;
+mod nes;
 mod perturb;
 mod pgd;
 mod query;
 mod resize;
 mod rows;
+mod simba;
+mod spsa;
 mod square;
 mod step;
+mod substitute;
 mod table;
 mod window;
+mod zoo;
 
 use serde::{Deserialize, Serialize};
 
 pub use apgd::ApgdLoss;
+pub use autoattack::{Version, doubts};
 pub use ball::Threat;
 pub use diverge::diverge;
 pub use goal::{Aim, Goal};
 pub use minimal::{Minimal, minimal_perturbations};
 pub use perturb::{Outcome, craft, perturb, perturb_rows};
 pub use pgd::Keep;
+pub use simba::Basis;
 pub use step::L1Step;
 use table::attacks;
 pub use table::{AttackEntry, AttackSpec};
@@ -122,6 +131,12 @@ pub trait Attack: Send + Sync {
     /// What it needs of the model.
     fn access(&self) -> Access;
 
+    /// Why the version of a sample depends on the other samples of its batch; `None` where it does
+    /// not, as for every attack that is run on each sample by itself.
+    fn coupling(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Adversarial versions of `x` (`[N, ...]`). Called by [`perturb`], which checks before and
     /// projects and measures after.
     ///
@@ -145,8 +160,14 @@ attacks! {
     ead::Ead,
     jsma::Jsma,
     square::Square,
+    nes::Nes,
+    spsa::Spsa,
+    simba::Simba,
+    zoo::Zoo,
     hop_skip_jump::HopSkipJump,
     boundary_attack::Boundary,
+    substitute::Substitute,
+    autoattack::Autoattack,
 }
 
 impl AttackConfig {

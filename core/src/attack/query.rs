@@ -4,7 +4,7 @@
 //! from one stream per sample: every backend is asked the same questions to the bit. Questions of all
 //! samples that are still open go out together; one that is done, or has spent its queries, drops out.
 //! That no sample asks more than its budget is decided here, in one place, and so is what an answer
-//! may tell: [`Model::ask_scores`] for attacks that read logits, [`Model::ask_decisions`] for those
+//! may tell: [`Model::ask_scores`] for attacks that read logits, [`Model::ask_labels`] for those
 //! that see the predicted class only. Neither leaves a history that a gradient could be taken of.
 
 use super::{Draws, Goal};
@@ -17,9 +17,20 @@ use crate::{Result, Tensor, bail};
 const ROWS: usize = 1024;
 const VALUES: usize = 1 << 22;
 
+/// What of the logits is ascended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Untargeted `max_{i != y} z_i - z_y`, targeted `z_t - max_{i != t} z_i`: positive where the goal
+    /// is reached.
+    Margin,
+    /// Untargeted `-log softmax(z)_y`, targeted `log softmax(z)_t`.
+    CrossEntropy,
+}
+
 /// A model that answers questions about samples of one shape.
 pub(super) struct Model<'a> {
     model: &'a dyn Classifier,
+    loss: Loss,
     /// Gives the device, the dtype and the shape of a sample.
     like: Tensor,
     targeted: bool,
@@ -34,7 +45,7 @@ pub(super) struct Model<'a> {
 /// What the logits say of a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Score {
-    /// To be ascended: untargeted, the margin `max_{i != y} z_i - z_y`; targeted, `log softmax(z)_t`.
+    /// To be ascended.
     pub(super) loss: f64,
     /// Whether the goal is reached.
     pub(super) reached: bool,
@@ -49,19 +60,25 @@ impl Score {
         (self.reached, self.loss) > (other.reached, other.loss)
     }
 
-    fn of(logits: &[f64], class: usize, targeted: bool) -> Self {
+    fn of(kind: Loss, logits: &[f64], class: usize, targeted: bool) -> Self {
         let own = logits[class];
         let others = logits.iter().enumerate().filter(|(i, _)| *i != class).map(|(_, &z)| z);
-        let loss = if targeted {
-            let top = logits.iter().fold(f64::NEG_INFINITY, |m, &z| m.max(z));
-            own - top - logits.iter().map(|z| (z - top).exp()).sum::<f64>().ln()
-        } else {
-            others.fold(f64::NEG_INFINITY, f64::max) - own
+        let top = others.clone().fold(f64::NEG_INFINITY, f64::max);
+        let away = match kind {
+            Loss::Margin => top - own,
+            // From the larger of the two, so that neither overflows nor a small loss rounds to 0.
+            Loss::CrossEntropy if own >= top => {
+                others.map(|z| (z - own).exp()).sum::<f64>().ln_1p()
+            }
+            Loss::CrossEntropy => {
+                top - own + ((own - top).exp() + others.map(|z| (z - top).exp()).sum::<f64>()).ln()
+            }
         };
         // A point that the model has no finite answer to is of no use.
-        if loss.is_nan() || own.is_nan() {
+        if away.is_nan() || logits.iter().any(|z| z.is_nan()) {
             return Score::NONE;
         }
+        let loss = if targeted { -away } else { away };
         Score { loss, reached: (first_largest(logits) == class) == targeted }
     }
 }
@@ -73,10 +90,11 @@ fn first_largest(values: &[f64]) -> usize {
 
 impl<'a> Model<'a> {
     /// Of batches like `x` (`[N, ...]`), with this kind of goal.
-    pub(super) fn new(model: &'a dyn Classifier, x: &Tensor, goal: &Goal) -> Self {
+    pub(super) fn new(model: &'a dyn Classifier, x: &Tensor, goal: &Goal, loss: Loss) -> Self {
         let features = x.shape().iter().skip(1).product();
         Model {
             model,
+            loss,
             like: x.detach(),
             targeted: goal.is_targeted(),
             rows: (VALUES / usize::max(features, 1)).clamp(1, ROWS).max(x.dim(0)),
@@ -103,14 +121,33 @@ impl<'a> Model<'a> {
         self.ask(states, |points, classes| self.scores(points, classes), next, answer)
     }
 
-    /// As [`Model::ask_scores`], for whether points reach the goal, which the predicted class tells.
+    /// As [`Model::ask_scores`], for the predicted class of each point.
+    pub(super) fn ask_labels<S: AsMut<Sample>>(
+        &self,
+        states: &mut [S],
+        next: impl FnMut(&mut S, &mut Vec<f32>),
+        answer: impl FnMut(&mut S, &[f32], &[i64]),
+    ) -> Result<bool> {
+        self.ask(states, |points, _| self.labels(points), next, answer)
+    }
+
+    /// As [`Model::ask_labels`], for whether points reach the goal.
     pub(super) fn ask_decisions<S: AsMut<Sample>>(
         &self,
         states: &mut [S],
         next: impl FnMut(&mut S, &mut Vec<f32>),
-        answer: impl FnMut(&mut S, &[f32], &[bool]),
+        mut answer: impl FnMut(&mut S, &[f32], &[bool]),
     ) -> Result<bool> {
-        self.ask(states, |points, classes| self.decisions(points, classes), next, answer)
+        self.ask_labels(states, next, |state, points, labels| {
+            let sample = state.as_mut();
+            let reached: Vec<bool> = labels.iter().map(|&l| self.reached(l, sample)).collect();
+            answer(state, points, &reached);
+        })
+    }
+
+    /// Whether this class is the target of a sample, or is not its label.
+    pub(super) fn reached(&self, class: i64, sample: &Sample) -> bool {
+        (class == sample.class as i64) == self.targeted
     }
 
     fn ask<S: AsMut<Sample>, A>(
@@ -164,20 +201,18 @@ impl<'a> Model<'a> {
             let logits = self.model.logits(&self.tensor(part)?)?.detach();
             let (width, values) = (logits.dim(1), logits.to_f64_vec()?);
             let rows = values.chunks(width).zip(&classes[scores.len()..]);
-            scores.extend(rows.map(|(z, &class)| Score::of(z, class, self.targeted)));
+            scores.extend(rows.map(|(z, &class)| Score::of(self.loss, z, class, self.targeted)));
         }
         Ok(scores)
     }
 
-    /// Whether each point is given the target in `classes`, or not the label.
-    fn decisions(&self, points: &[f32], classes: &[usize]) -> Result<Vec<bool>> {
-        let mut reached = Vec::with_capacity(classes.len());
+    /// The class that each point is given.
+    fn labels(&self, points: &[f32]) -> Result<Vec<i64>> {
+        let mut labels = Vec::new();
         for part in points.chunks(self.rows * self.features.max(1)) {
-            let seen: Vec<i64> = self.model.logits(&self.tensor(part)?)?.argmax(1).to_vec()?;
-            let rows = seen.into_iter().zip(&classes[reached.len()..]);
-            reached.extend(rows.map(|(seen, &class)| (seen == class as i64) == self.targeted));
+            labels.extend(self.model.logits(&self.tensor(part)?)?.argmax(1).to_vec::<i64>()?);
         }
-        Ok(reached)
+        Ok(labels)
     }
 
     /// The batch again, from the point of each sample.
@@ -256,18 +291,26 @@ mod tests {
     #[test]
     fn scores_by_hand() {
         let z = [1.0, 3.0, 3.0];
-        let score = |class, targeted| Score::of(&z, class, targeted);
+        let score = |class, targeted| Score::of(Loss::Margin, &z, class, targeted);
         assert_eq!(score(1, false), Score { loss: 0.0, reached: false });
         assert_eq!(score(2, false), Score { loss: 0.0, reached: true });
         assert_eq!(score(0, false), Score { loss: 2.0, reached: true });
+        assert_eq!(score(0, true), Score { loss: -2.0, reached: false });
         assert!(score(1, true).reached && !score(2, true).reached);
         let total = 1f64.exp() + 2.0 * 3f64.exp();
-        assert!((score(0, true).loss - (1.0 - total.ln())).abs() < 1e-12);
+        for (class, z) in [(0, 1.0), (1, 3.0)] {
+            let entropy =
+                |targeted| Score::of(Loss::CrossEntropy, &[1.0, 3.0, 3.0], class, targeted);
+            assert!((entropy(false).loss - (total.ln() - z)).abs() < 1e-12);
+            assert!((entropy(true).loss + (total.ln() - z)).abs() < 1e-12);
+        }
+        let sure = Score::of(Loss::CrossEntropy, &[60.0, 0.0], 0, false).loss;
+        assert!((sure / (-60f64).exp() - 1.0).abs() < 1e-9, "{sure}");
     }
 
     #[test]
     fn an_answer_that_is_no_number_is_never_better() {
-        let nan = Score::of(&[f64::NAN, 1.0], 0, false);
+        let nan = Score::of(Loss::Margin, &[1.0, f64::NAN], 0, false);
         assert!(!nan.beats(Score { loss: -1e9, reached: false }));
     }
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bumps::Bumps;
 use super::fgsm::linf;
-use super::query::{Model, Sample, Score, close};
+use super::query::{Loss, Model, Sample, Score, close};
+use super::table::{at_least_one, check_threat};
 use super::window::Image;
 use super::{Access, Attack, AttackSpec, Draws, Goal, Norm, Threat};
 use crate::model::Classifier;
@@ -99,13 +100,8 @@ impl AttackSpec for Square {
     }
 
     fn check(&self) -> Result<()> {
-        self.threat().check()?;
-        if self.norm == Norm::L0 {
-            bail!(Config, "square: not defined in l0; choose linf, l2 or l1");
-        }
-        if self.queries == 0 {
-            bail!(Config, "square: queries = 0 must be at least 1");
-        }
+        check_threat::<Self>(self.threat())?;
+        at_least_one::<Self>("queries", self.queries)?;
         if !(self.share > 0.0 && self.share <= 1.0) {
             bail!(Config, "square: share = {} must be in (0, 1]", self.share);
         }
@@ -137,7 +133,8 @@ impl Attack for Square {
         goal: &Goal,
         draws: &Draws,
     ) -> Result<Tensor> {
-        let model = Model::new(model, x, goal);
+        let loss = if goal.is_targeted() { Loss::CrossEntropy } else { Loss::Margin };
+        let model = Model::new(model, x, goal, loss);
         let image = Image::of(&x.shape());
         let mut open = Sample::all(x, goal, draws, self.queries)?;
         let (mut closed, mut asked) = (Vec::new(), 0);

@@ -5,7 +5,8 @@
 //! arXiv 2110.05679). The cotangents that gave the norms are kept, scaled by the clipping factors
 //! and contracted with the inputs, so there is no second backward pass ("book-keeping": Bu et al.
 //! 2023, arXiv 2210.00038). A convolution over T pixels has the choice of the norm from two T x T
-//! Gram matrices or of making the gradient of each sample; the rule of Bu et al. 2022
+//! Gram matrices or of making the gradient of each sample, and so has a table of which a sample takes T
+//! rows; the rule of Bu et al. 2022
 //! (arXiv 2205.10683, section 4), `2 T^2` against the size of the weight, decides for each one.
 
 use crate::grad::per_sample::{Use, uses};
@@ -26,6 +27,8 @@ enum Part {
     Outer { x: Tensor, g: Tensor },
     /// As inputs and cotangents of one convolution.
     Windows { x: Tensor, g: Tensor, conv: Conv, kernel: [usize; 2] },
+    /// As numbers `[N, T]` of rows of a table and cotangents `[N, T, D]` of what was taken.
+    Rows { rows: Tensor, g: Tensor, table: [usize; 2] },
     /// Made, `[N, ...shape]`.
     Each(Tensor),
 }
@@ -63,15 +66,31 @@ impl PerSample {
     /// # Errors
     /// `factors` is not `[N]`, or the device failed.
     pub fn weighted_sum(&self, factors: &Tensor) -> Result<Vec<Tensor>> {
-        if factors.check()?.shape()[..] != [self.samples] {
-            bail!(Shape, "clip: factors {} for {} samples", factors.shape(), self.samples);
+        self.weighted_sums(&vec![factors.clone(); self.parts.len()])
+    }
+
+    /// The same with factors `[N]` for each parameter, as when layers are clipped by themselves.
+    ///
+    /// # Errors
+    /// There are not as many as parameters, or as [`PerSample::weighted_sum`].
+    pub fn weighted_sums(&self, factors: &[Tensor]) -> Result<Vec<Tensor>> {
+        if factors.len() != self.parts.len() {
+            bail!(Usage, "clip: {} factors for {} parameters", factors.len(), self.parts.len());
         }
-        let sums = self.parts.iter().map(|part| {
+        let sums = self.parts.iter().zip(factors).map(|(part, factors)| {
+            if factors.check()?.shape()[..] != [self.samples] {
+                bail!(Shape, "clip: factors {} for {} samples", factors.shape(), self.samples);
+            }
             let sum = part.weighted_sum(factors);
             sum.check()?;
             Ok(sum)
         });
         sums.collect()
+    }
+
+    /// Number of samples.
+    pub fn samples(&self) -> usize {
+        self.samples
     }
 
     /// The sum over samples of their gradients, each clipped to `bound` in the L2 norm over all
@@ -100,6 +119,18 @@ impl Part {
         {
             return Ok(Part::Outer { x, g });
         }
+        let taken = |of: &Use| match of {
+            Use::Rows { rows, g } => Some((rows.clone(), g.clone())),
+            _ => None,
+        };
+        let taken: Option<(Vec<Tensor>, Vec<Tensor>)> = uses.iter().map(taken).collect();
+        if let Some((rows, g)) = taken
+            && let (Some(rows), Some(g)) = (joined(&rows), joined(&g))
+            && let [count, width] = param.shape()[..]
+            && 2 * rows.dim(1) * rows.dim(1) < count * width
+        {
+            return Ok(Part::Rows { rows, g, table: [count, width] });
+        }
         if let [Use::Conv { x, g, conv, kernel }] = &uses[..] {
             let pixels = g.dim(2) * g.dim(3);
             if 2 * pixels * pixels < param.shape().numel() {
@@ -107,6 +138,7 @@ impl Part {
                 return Ok(Part::Windows { x, g, conv: *conv, kernel: *kernel });
             }
         }
+        let each = |of: &Use| each(of, param);
         let Some(sum) = uses.iter().map(each).reduce(|sum, next| sum + next) else {
             let mut shape: Axes = smallvec::smallvec![samples];
             shape.extend_from_slice(&param.shape());
@@ -136,6 +168,13 @@ impl Part {
                 let gram = |t: &Tensor| t.matmul_t(t, true, false);
                 (gram(&x) * gram(&g)).sum(&[1, 2, 3]).reshape(&[n])
             }
+            // Two takes of the same row add up, others are apart: the same, with x of unit vectors.
+            Part::Rows { rows, g, .. } => {
+                let length = rows.dim(1);
+                let [a, b] = [[n, length, 1], [n, 1, length]].map(|shape| rows.reshape(&shape));
+                let same = a.eq(&b).cast(g.dtype());
+                (same * g.matmul_t(g, false, true)).sum(&[1, 2]).reshape(&[n])
+            }
             Part::Each(grads) => {
                 let width = grads.shape()[1..].iter().product();
                 let row = grads.reshape(&[n, 1, width]);
@@ -154,6 +193,12 @@ impl Part {
             Part::Windows { x, g, conv, kernel } => {
                 x.conv2d_dw(&(g * &factors.reshape(&[n, 1, 1, 1])), *conv, *kernel)
             }
+            Part::Rows { rows, g, table } => {
+                let taken = n * rows.dim(1);
+                let scaled = (g * &factors.reshape(&[n, 1, 1])).reshape(&[taken, table[1]]);
+                let zeros = Tensor::zeros(g.device(), g.dtype(), table);
+                zeros.put_add(0, &rows.reshape(&[taken]), &scaled)
+            }
             Part::Each(grads) => {
                 let shape = grads.shape();
                 let width = shape[1..].iter().product();
@@ -164,14 +209,20 @@ impl Part {
     }
 }
 
-/// The gradient of each sample through one use, `[N, ...]`.
-fn each(of: &Use) -> Tensor {
+/// The gradient of each sample in `param` through one use, `[N, ...]`.
+fn each(of: &Use, param: &Tensor) -> Tensor {
     match of {
         Use::Matrix { x, g } => {
             let (n, i, o) = (x.dim(0), x.dim(1), g.dim(1));
             g.reshape(&[n, o, 1]).matmul(&x.reshape(&[n, 1, i]))
         }
         Use::Conv { x, g, conv, kernel } => x.conv_weight_grads(g, *conv, *kernel),
+        Use::Each { grads } => grads.clone(),
+        Use::Rows { rows, g } => {
+            let (n, length, count) = (rows.dim(0), rows.dim(1), param.dim(0));
+            let taken = rows.one_hot(count, g.dtype()).reshape(&[n, length, count]);
+            taken.matmul_t(g, true, false)
+        }
         Use::Bias { g } => {
             let behind: Axes = (2..g.shape().rank()).collect();
             g.sum(&behind).reshape(&[g.dim(0), g.dim(1)])

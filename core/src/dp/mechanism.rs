@@ -1,7 +1,7 @@
 //! The Gaussian mechanism on gradients: the noisy mean that a private step descends along.
 
 use super::ghost::PerSample;
-use super::noise;
+use super::noise::{self, Secret};
 use crate::rng::Rng;
 use crate::{Result, Tensor, bail};
 
@@ -39,20 +39,41 @@ impl Mechanism {
     }
 
     /// The noisy mean of clipped gradients, a tensor a parameter. The noise is that of `rng`, one
-    /// stream a parameter, and as little of a secret as `rng` is.
+    /// stream a parameter, and as little of a secret as `rng` is: for measurements, not for releases.
     ///
     /// # Errors
     /// As [`Mechanism::check`], or the device failed.
     pub fn mean(&self, gradients: &PerSample, rng: &Rng) -> Result<Vec<Tensor>> {
         self.check()?;
+        self.noisy(gradients.clipped_sum(self.bound)?, |i, sum, std| {
+            noise::gaussian(sum.device(), sum.aval(), std, &rng.index(i))
+        })
+    }
+
+    /// The noisy mean of sums, a tensor a parameter, that no sample can move by more than the bound.
+    /// A `secret` is for one release.
+    ///
+    /// # Errors
+    /// As [`Mechanism::mean`].
+    pub fn release(&self, sums: Vec<Tensor>, secret: &Secret) -> Result<Vec<Tensor>> {
+        self.noisy(sums, |i, sum, std| {
+            noise::private(sum.device(), sum.aval(), std, &secret.index(i))
+        })
+    }
+
+    /// Sums with the noise that `draw` gives for parameter i at a standard deviation, as means.
+    fn noisy(
+        &self,
+        sums: Vec<Tensor>,
+        draw: impl Fn(u64, &Tensor, f64) -> Result<Tensor>,
+    ) -> Result<Vec<Tensor>> {
+        self.check()?;
         let std = self.noise_multiplier * self.bound;
-        let sums = gradients.clipped_sum(self.bound)?.into_iter().enumerate();
-        let noisy = sums.map(|(i, sum)| {
+        let noisy = sums.into_iter().enumerate().map(|(i, sum)| {
             let noisy = match std {
                 0.0 => sum,
                 _ => {
-                    let rng = rng.index(i as u64);
-                    let noise = noise::gaussian(sum.device(), sum.aval(), std, &rng)?;
+                    let noise = draw(i as u64, &sum, std)?;
                     sum + noise
                 }
             };

@@ -170,7 +170,7 @@ impl<'a> Judge<'a> {
                 &membership.roc,
                 &[0.01, 0.001],
             )],
-            privacy_budget: None,
+            privacy_budget: contender.training.as_ref().and_then(|t| t.privacy.clone()),
         });
         Ok(())
     }
@@ -197,8 +197,8 @@ impl<'a> Judge<'a> {
                     progress(&phase, done, total)
                 },
             )?;
-            let mut report =
-                self.attack_report(i, config, Access::WhiteBox, &outcome.predictions)?;
+            let access = attack.access().into();
+            let mut report = self.attack_report(i, config, access, &outcome.predictions)?;
             report.mean_perturbation = self.mean_perturbation(i, &outcome)?;
             report.queries = outcome.queries;
             report.gradient_calls = outcome.gradient_calls;
@@ -294,13 +294,19 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Signs that a robustness figure is too good (Carlini et al. 2019, section 4).
+    /// Signs that a robustness figure is too good (Carlini et al. 2019, section 4), and what training
+    /// warned of.
     fn warn(&self, warnings: &mut Vec<String>) {
         for report in &self.reports {
-            let find = |access: Access| report.attacks.iter().filter(move |a| a.access == access);
-            let Some(strongest) = find(Access::WhiteBox).next_back() else { continue };
+            let training = report.training.iter().flat_map(|training| &training.warnings);
+            warnings.extend(training.map(|warning| format!("{}: {warning}", report.name)));
+            let (transferred, own): (Vec<_>, Vec<_>) =
+                report.attacks.iter().partition(|a| a.access == Access::Transfer);
+            let white = own.iter().rfind(|a| a.access == Access::WhiteBox);
+            let Some(strongest) = white else { continue };
             let margin = 2.0 / self.rows.len() as f64;
-            for weaker in find(Access::WhiteBox).filter(|a| a.name != strongest.name) {
+            // One without gradients that is stronger is the plainest sign.
+            for weaker in own.iter().filter(|a| a.name != strongest.name) {
                 if weaker.robust_accuracy + margin < strongest.robust_accuracy {
                     warnings.push(format!(
                         "{}: {} leaves {:.1} % but {} leaves {:.1} %: the last attack of a plan \
@@ -313,7 +319,7 @@ impl<'a> Judge<'a> {
                     ));
                 }
             }
-            for transfer in find(Access::Transfer) {
+            for transfer in transferred {
                 if transfer.robust_accuracy + margin < strongest.robust_accuracy {
                     warnings.push(format!(
                         "{}: {} examples made on other models are stronger ({:.1} % left) than \

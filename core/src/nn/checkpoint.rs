@@ -9,6 +9,11 @@ use safetensors::{Dtype, SafeTensors};
 use super::{ModelSpec, Params};
 use crate::{DType, Device, Error, ErrorKind, Result, Tensor, bail, fs};
 
+/// Tensors by name.
+type Named = Vec<(String, Tensor)>;
+/// What the header says about them.
+type Notes = HashMap<String, String>;
+
 /// Larger files are refused: no model that this crate can run comes near.
 const MAX_BYTES: u64 = 8 << 30;
 
@@ -17,8 +22,21 @@ const MAX_BYTES: u64 = 8 << 30;
 /// # Errors
 /// A value is not finite, or the file cannot be written.
 pub fn save_params(path: &Path, params: &Params) -> Result<()> {
+    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    save_tensors(path, params.iter(), about)
+}
+
+/// Writes named tensors and notes about them to `path`; the file appears complete or not at all.
+///
+/// # Errors
+/// A value is not finite, or the file cannot be written.
+pub(crate) fn save_tensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    about: Notes,
+) -> Result<()> {
     let mut stored = Vec::new();
-    for (name, value) in params.iter() {
+    for (name, value) in tensors {
         let bytes = match value.dtype() {
             DType::F32 => finite_bytes(name, &value.to_vec::<f32>()?, |v| v.is_finite())?,
             DType::F64 => finite_bytes(name, &value.to_vec::<f64>()?, |v| v.is_finite())?,
@@ -32,10 +50,33 @@ pub fn save_params(path: &Path, params: &Params) -> Result<()> {
             .map_err(|e| Error::new(ErrorKind::Data, format!("parameter {name}: {e}")))?;
         views.push((*name, view));
     }
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let file = safetensors::serialize(views, Some(about))
         .map_err(|e| Error::new(ErrorKind::Data, format!("{}: {e}", path.display())))?;
     fs::write_atomic(path, |w| w.write_all(&file).map_err(|e| Error::io(path, "write", &e)))
+}
+
+/// Reads what [`save_tensors`] wrote, every value as it was, to `device`.
+///
+/// # Errors
+/// The file is missing or malformed, or a value is not finite.
+pub(crate) fn load_tensors(path: &Path, device: &Device) -> Result<(Named, Notes)> {
+    let bytes = fs::read(path, MAX_BYTES)?;
+    let file = parsed(path, &bytes)?;
+    let mut tensors = Vec::new();
+    for (name, view) in file.tensors() {
+        let values = widen(&name, &view).map_err(|e| e.context(path.display()))?;
+        let dtype = if view.dtype() == Dtype::F64 { DType::F64 } else { DType::F32 };
+        tensors.push((name, Tensor::from_f64(device, dtype, &values, view.shape())?));
+    }
+    let about = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, m)| m.metadata().clone());
+    Ok((tensors, about.unwrap_or_default()))
+}
+
+fn parsed<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(bytes).map_err(|e| {
+        let message = format!("{}: not a safetensors file ({e})", path.display());
+        Error::new(ErrorKind::Data, message)
+    })
 }
 
 fn finite_bytes<T: crate::tensor::Element>(
@@ -68,10 +109,7 @@ fn file_dtype(dtype: DType) -> Dtype {
 pub fn load_params(path: &Path, spec: &ModelSpec, device: &Device, dtype: DType) -> Result<Params> {
     let bytes = fs::read(path, MAX_BYTES)?;
     let named = |e: Error| e.context(path.display());
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| {
-        let message = format!("{}: not a safetensors file ({e})", path.display());
-        Error::new(ErrorKind::Data, message)
-    })?;
+    let file = parsed(path, &bytes)?;
     let mut params = Params::new();
     for want in spec.params()? {
         let Ok(view) = file.tensor(&want.name) else {

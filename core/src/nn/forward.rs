@@ -31,7 +31,7 @@ pub fn forward(
         // passes none on either way), and behind the pool there are fewer values, in both directions.
         let rest = &mut layers;
         let is_relu = |l: &Layer| matches!(l, Layer::Relu(_));
-        let relu = layer.prefix().is_some() && rest.next_if(|(l, _)| is_relu(l)).is_some();
+        let relu = layer.takes_relu() && rest.next_if(|(l, _)| is_relu(l)).is_some();
         let pool = match rest.peek() {
             Some((Layer::MaxPool2d(pool), _)) if relu => Some(pool),
             _ => None,
@@ -43,6 +43,7 @@ pub fn forward(
         z = match layer {
             Layer::Linear(l) => l.forward(params, name, &z, in_epilogue)?,
             Layer::Conv2d(l) => l.forward(params, name, &z, in_epilogue)?,
+            Layer::Embedding(l) => l.forward(params, name, &z)?,
             Layer::Relu(_) => z.relu(),
             Layer::Tanh(_) => z.tanh(),
             Layer::MaxPool2d(l) => l.forward(&z),
@@ -53,6 +54,8 @@ pub fn forward(
             }
             Layer::Dropout(l) => l.forward(&z, mode)?,
             Layer::Normalize(l) => l.forward(&z)?,
+            Layer::GroupNorm(l) => l.forward(params, name, &z, in_epilogue)?,
+            Layer::LayerNorm(l) => l.forward(params, name, &z, in_epilogue)?,
         };
         if let Some(pool) = pool {
             z = pool.forward(&z).relu();

@@ -13,8 +13,9 @@ mod presets;
 mod spec;
 
 pub use checkpoint::{load_params, save_params};
+pub(crate) use checkpoint::{load_tensors, save_tensors};
 pub use forward::{Mode, forward};
 pub use init::init_params;
 pub use params::Params;
 pub use presets::{PRESETS, Preset};
-pub use spec::{Layer, ModelSpec, ParamSpec};
+pub use spec::{Init, Layer, ModelSpec, ParamSpec};

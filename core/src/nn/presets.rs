@@ -1,6 +1,6 @@
 //! Networks that the literature measures on, by name.
 
-use super::layers::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Relu};
+use super::layers::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Relu, Tanh};
 use super::{Layer, ModelSpec};
 use crate::error::nearest;
 use crate::{Result, bail};
@@ -103,7 +103,34 @@ pub const PRESETS: &[Preset] = &[
             ]
         },
     },
+    Preset {
+        name: "dp-cnn",
+        summary: "small MNIST network of the literature on private training: 26,010 weights",
+        layers: |classes| private(classes, relu),
+    },
+    Preset {
+        name: "dp-cnn-tanh",
+        summary: "the same with tanh, whose gradients are easier to clip (Papernot et al. 2021)",
+        layers: |classes| private(classes, tanh),
+    },
 ];
+
+/// The network of the examples of TensorFlow Privacy and Opacus.
+fn private(classes: usize, activation: fn() -> Layer) -> Vec<Layer> {
+    let pool = || Layer::MaxPool2d(MaxPool2d { kernel: 2, stride: Some(1), padding: 0 });
+    vec![
+        conv(16, 8, 2, 3),
+        activation(),
+        pool(),
+        conv(32, 4, 2, 0),
+        activation(),
+        pool(),
+        flatten(),
+        linear(32),
+        activation(),
+        linear(classes),
+    ]
+}
 
 impl Preset {
     /// The network for samples of shape `input`.
@@ -148,6 +175,10 @@ fn relu() -> Layer {
     Layer::Relu(Relu {})
 }
 
+fn tanh() -> Layer {
+    Layer::Tanh(Tanh {})
+}
+
 fn flatten() -> Layer {
     Layer::Flatten(Flatten {})
 }
@@ -165,6 +196,8 @@ mod tests {
         assert_eq!(count("madry"), 3_274_634);
         assert_eq!(count("trades-small-cnn"), 312_202);
         assert_eq!(count("wong-small"), 166_406);
+        assert_eq!(count("dp-cnn"), 26_010);
+        assert_eq!(count("dp-cnn-tanh"), 26_010);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::layers::{
-    AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Normalize, Relu, Tanh,
+    AvgPool2d, Conv2d, Dropout, Embedding, Flatten, GroupNorm, LayerNorm, Linear, MaxPool2d,
+    Normalize, Relu, Tanh,
 };
 use crate::{Result, Shape, bail};
 
@@ -13,6 +14,8 @@ use crate::{Result, Shape, bail};
 pub enum Layer {
     /// Fully connected.
     Linear(Linear),
+    /// A row of a table for each number of a sequence.
+    Embedding(Embedding),
     /// Convolution.
     Conv2d(Conv2d),
     /// `max(x, 0)`.
@@ -29,6 +32,10 @@ pub enum Layer {
     Dropout(Dropout),
     /// `(x - mean) / std` per channel, so that attacks see the original value range.
     Normalize(Normalize),
+    /// Normalises each sample over groups of its channels.
+    GroupNorm(GroupNorm),
+    /// Normalises each sample over all of its values.
+    LayerNorm(LayerNorm),
 }
 
 impl Layer {
@@ -37,8 +44,18 @@ impl Layer {
         match self {
             Layer::Linear(_) => Some("fc"),
             Layer::Conv2d(_) => Some("conv"),
+            Layer::Embedding(_) => Some("embedding"),
+            Layer::GroupNorm(_) | Layer::LayerNorm(_) => Some("norm"),
             _ => None,
         }
+    }
+
+    /// Whether a ReLU behind it can run in its epilogue.
+    pub(super) fn takes_relu(&self) -> bool {
+        matches!(
+            self,
+            Layer::Linear(_) | Layer::Conv2d(_) | Layer::GroupNorm(_) | Layer::LayerNorm(_)
+        )
     }
 
     /// Shape of a sample after the layer, given the one before.
@@ -46,25 +63,39 @@ impl Layer {
         match self {
             Layer::Linear(l) => l.output(input),
             Layer::Conv2d(l) => l.output(input),
+            Layer::Embedding(l) => l.output(input),
             Layer::MaxPool2d(l) => l.output(input),
             Layer::AvgPool2d(l) => l.output(input),
             Layer::Flatten(_) => Ok(vec![input.iter().product()]),
             Layer::Normalize(l) => l.output(input),
             Layer::Dropout(l) => l.output(input),
+            Layer::GroupNorm(l) => l.output(input),
+            Layer::LayerNorm(l) => l.output(input),
             Layer::Relu(_) | Layer::Tanh(_) => Ok(input.to_vec()),
         }
     }
 }
 
 /// A parameter that a layer needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ParamSpec {
     /// Name in checkpoints: `conv1.weight`.
     pub name: String,
     /// Shape, in PyTorch's layout.
     pub shape: Vec<usize>,
-    /// Number of inputs that one output sums over; sets the scale of the initial weights.
-    pub fan_in: usize,
+    /// Its values before training.
+    pub init: Init,
+}
+
+/// Values before training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Uniform in `+-1 / sqrt(fan_in)`, where one output sums over `fan_in` inputs.
+    FanIn(usize),
+    /// The same everywhere.
+    Constant(f64),
+    /// Of the standard normal distribution.
+    Normal,
 }
 
 /// A classifier's description.
@@ -104,6 +135,9 @@ impl ModelSpec {
         self.walk(|layer, name, input| match layer {
             Layer::Linear(l) => out.extend(l.params(name, input)),
             Layer::Conv2d(l) => out.extend(l.params(name, input)),
+            Layer::Embedding(l) => out.extend(l.params(name)),
+            Layer::GroupNorm(l) => out.extend(l.params(name, input)),
+            Layer::LayerNorm(l) => out.extend(l.params(name, input)),
             _ => {}
         })?;
         Ok(out)
@@ -118,7 +152,7 @@ impl ModelSpec {
     }
 
     /// Names of the layers: `conv1`, `relu`, `fc1`; those without parameters have their type's.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut counts = std::collections::BTreeMap::new();
         let mut name = |layer: &Layer| match layer.prefix() {
             None => String::new(),
@@ -142,8 +176,13 @@ impl ModelSpec {
         }
         let mut shape = self.input.clone();
         for (i, (layer, name)) in self.layers.iter().zip(self.names()).enumerate() {
+            let inputs_fit = |_: &Vec<usize>| match layer {
+                Layer::Embedding(l) => l.check_inputs(i == 0, self.bounds),
+                _ => Ok(()),
+            };
             let next = layer
                 .output(&shape)
+                .and_then(|next| inputs_fit(&next).map(|()| next))
                 .map_err(|e| e.context(format_args!("model: layer {}", i + 1)))?;
             visit(layer, &name, &shape);
             shape = next;

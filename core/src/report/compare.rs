@@ -177,7 +177,7 @@ fn figures(report: &Report) -> Vec<Figure> {
     all.push(Figure::new("Membership AUC", Score, Some(Lower), |m| {
         m.strongest_membership().map(|a| a.auc)
     }));
-    all.push(Figure::new("DP epsilon", Number, None, |m| {
+    all.push(Figure::new("Claimed epsilon", Number, None, |m| {
         m.privacy_budget.as_ref().map(|b| b.epsilon)
     }));
     all.push(Figure::new("Training", Seconds, None, |m| m.training.as_ref().map(|t| t.seconds)));

@@ -27,7 +27,7 @@ use crate::{Error, ErrorKind, Result, bail};
 
 pub use model::{
     Access, AttackReport, ClassReport, ClassificationReport, EpochRecord, MembershipReport,
-    ModelReport, PerturbationToFool, PrivacyBudget, TprAtFpr, TrainingReport,
+    ModelReport, NoisePhase, PerturbationToFool, PrivacyBudget, TprAtFpr, TrainingReport,
 };
 pub use picture::{Picture, PictureGrid, PictureRow, Verdict};
 pub use run::{

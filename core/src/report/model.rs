@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Confusion, Interval, Norm, Roc, clopper_pearson};
-use crate::{Result, bail};
+use crate::{Result, attack, bail};
 
 /// One model of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,21 +60,35 @@ pub struct TrainingReport {
     /// What was measured after each epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<EpochRecord>,
+    /// What the history and the guarantee warn of, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The guarantee of differential privacy, where training gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyBudget>,
 }
 
 /// What was measured after an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Mean training loss per sample.
-    pub loss: f64,
+    /// Mean training loss per sample; absent from private training, whose noise does not cover it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
     /// Accuracy on held-out unperturbed samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean_accuracy: Option<f64>,
     /// Accuracy on held-out attacked samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub robust_accuracy: Option<f64>,
+    /// Accuracy on the same samples attacked by one gradient step of the same size, where the attack
+    /// takes several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_step_accuracy: Option<f64>,
+    /// Epsilon spent so far by private training: an upper bound of the quick kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
 }
 
 /// Scores on unperturbed samples.
@@ -171,6 +185,17 @@ pub enum Access {
     Decision,
     /// Nothing: examples come from another model.
     Transfer,
+}
+
+impl From<attack::Access> for Access {
+    /// What an attack on the model itself gets to see.
+    fn from(access: attack::Access) -> Self {
+        match access {
+            attack::Access::Gradient => Access::WhiteBox,
+            attack::Access::Score => Access::Score,
+            attack::Access::Decision => Access::Decision,
+        }
+    }
 }
 
 impl Access {
@@ -323,14 +348,62 @@ pub struct PrivacyBudget {
     pub epsilon: f64,
     /// Delta.
     pub delta: f64,
-    /// How epsilon was accounted: `RDP`, `PLD`.
+    /// How epsilon was accounted: `rdp`, `pld`.
     pub accountant: String,
-    /// Standard deviation of the noise, in units of the clipping norm.
+    /// The theorem by which it was converted.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub conversion: String,
+    /// Epsilon of the same steps by Renyi divergences, to compare with others' figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdp_epsilon: Option<f64>,
+    /// Which data sets cannot be told apart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub neighbours: String,
+    /// How batches were drawn.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sampling: String,
+    /// How the accountant takes them to have been drawn.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub accounted_as: String,
+    /// Standard deviation of the noise, in units of the clipping norm; of the first steps where it
+    /// changed.
     pub noise_multiplier: f64,
-    /// Clipping norm of a sample's gradient (L2).
+    /// How a sample's gradient was bounded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub clipping: String,
+    /// Clipping norm of a sample's gradient (L2); at the end where it moved.
     pub clipping_norm: f64,
     /// Probability that a sample is in a batch.
     pub sampling_rate: f64,
     /// Noisy steps taken.
+    pub steps: u64,
+    /// Stretches of steps with equal noise, where the noise changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<NoisePhase>,
+    /// Why the guarantee may mean less than it seems to, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl PrivacyBudget {
+    /// The guarantee in a line: `epsilon 0.95 at delta 0.00001 (pld, one sample added or removed,
+    /// poisson sampling)`.
+    pub fn line(&self) -> String {
+        let grounds = [&self.accountant, &self.neighbours];
+        let mut grounds: Vec<String> =
+            grounds.into_iter().filter(|part| !part.is_empty()).cloned().collect();
+        if !self.sampling.is_empty() {
+            grounds.push(format!("{} sampling", self.sampling));
+        }
+        format!("epsilon {:.4} at delta {} ({})", self.epsilon, self.delta, grounds.join(", "))
+    }
+}
+
+/// A stretch of noisy steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NoisePhase {
+    /// Standard deviation of the noise, in units of the clipping norm.
+    pub noise_multiplier: f64,
+    /// Steps.
     pub steps: u64,
 }

@@ -1,18 +1,27 @@
-//! Training: a rule (what a step does with a batch), an optimiser, a schedule, and the loop.
+//! Training: a rule (what a step does with a batch), an optimiser, a schedule, and the loop; and what
+//! makes any of it differentially private.
 //!
 //! The accuracy on held-out data, clean and under an attack, is part of every epoch: a model that
 //! only learnt the attack it was trained on shows up here first.
 
+mod batches;
 mod fit;
+mod monitor;
+mod private;
 mod rule;
+mod run;
 mod schedule;
+mod state;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::report::EpochRecord;
-pub use fit::{Observer, fit};
-pub use rule::{Batch, CheckedRule, Rule};
+pub use fit::{Observer, Trained, fit, resume};
+pub use monitor::warnings;
+pub use private::{Clipping, NoiseSchedule, Private};
+pub use rule::{Batch, CheckedRule, RAMP, RULES, Rule, RuleEntry};
 pub use schedule::Schedule;
+pub use state::State;
 
 use crate::attack::AttackConfig;
 use crate::optim::OptimizerConfig;
@@ -24,7 +33,7 @@ use crate::{Result, bail};
 pub struct TrainConfig {
     /// Passes over the training data.
     pub epochs: usize,
-    /// Samples per step.
+    /// Samples per step; their expected number under Poisson sampling.
     pub batch_size: usize,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
@@ -36,6 +45,9 @@ pub struct TrainConfig {
     pub monitor: Option<AttackConfig>,
     /// Held-out samples that the monitor attacks.
     pub monitor_samples: usize,
+    /// Differential privacy; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private: Option<Private>,
 }
 
 impl Default for TrainConfig {
@@ -48,11 +60,33 @@ impl Default for TrainConfig {
             rule: Rule::Standard {},
             monitor: None,
             monitor_samples: 200,
+            private: None,
         }
     }
 }
 
 impl TrainConfig {
+    /// One line for tables: the rule, and the noise of private training.
+    pub fn describe(&self) -> String {
+        let rule = self.rule.describe();
+        self.private.as_ref().map_or(rule.clone(), |p| format!("{rule}, {}", p.describe()))
+    }
+
+    /// Checks what depends on the number of training samples; [`fit`] does so too.
+    ///
+    /// # Errors
+    /// Private training with a batch larger than the data.
+    pub fn check_for(&self, samples: usize) -> Result<()> {
+        if self.private.is_some() && self.batch_size > samples {
+            let size = self.batch_size;
+            bail!(
+                Config,
+                "private: batch_size = {size} is more than the {samples} training samples; lower it"
+            );
+        }
+        Ok(())
+    }
+
     /// Checks every constant.
     ///
     /// # Errors
@@ -70,7 +104,10 @@ impl TrainConfig {
         }
         self.optimizer.check()?;
         self.schedule.check()?;
-        self.rule.check()?;
+        let rule = self.rule.check()?;
+        if let Some(private) = &self.private {
+            private.check(self, &rule)?;
+        }
         self.monitor.as_ref().map_or(Ok(()), |a| a.check().map(|_| ()))
     }
 }

@@ -87,9 +87,11 @@ fn all_zero_values_draw() {
         for record in &mut model.training.as_mut().unwrap().history {
             *record = inocula_core::report::EpochRecord {
                 epoch: 0,
-                loss: 0.0,
+                loss: Some(0.0),
                 clean_accuracy: Some(0.0),
                 robust_accuracy: Some(0.0),
+                one_step_accuracy: Some(0.0),
+                epsilon: Some(0.0),
             };
         }
     }
@@ -118,7 +120,7 @@ fn nan_and_infinity_leave_gaps() {
         });
         let training = model.training.as_mut().unwrap();
         training.seconds = bad;
-        training.history.iter_mut().for_each(|e| e.loss = bad);
+        training.history.iter_mut().for_each(|e| e.loss = Some(bad));
     }
     report.curves[0].points.iter_mut().for_each(|p| p.epsilon = f64::NAN);
     report.transfer[0].values[0][0] = f64::NAN;

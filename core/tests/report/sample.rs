@@ -172,6 +172,8 @@ fn model(traits: &Traits, noise: &mut Noise) -> ModelReport {
             description: traits.rule.into(),
             seconds: traits.seconds,
             history: history(traits, noise),
+            warnings: Vec::new(),
+            privacy: None,
         }),
         clean,
         attacks,
@@ -195,11 +197,19 @@ fn model(traits: &Traits, noise: &mut Noise) -> ModelReport {
         privacy_budget: (traits.name == TRADES).then(|| PrivacyBudget {
             epsilon: 7.93,
             delta: 1e-5,
-            accountant: "PLD".into(),
+            accountant: "pld".into(),
+            conversion: "Doroshenko et al. 2022".into(),
+            rdp_epsilon: Some(8.61),
+            neighbours: "one sample added or removed".into(),
+            sampling: "poisson".into(),
+            accounted_as: "poisson".into(),
             noise_multiplier: 1.1,
+            clipping: "flat".into(),
             clipping_norm: 1.0,
             sampling_rate: 0.0446,
             steps: 270,
+            phases: Vec::new(),
+            warnings: Vec::new(),
         }),
     }
 }
@@ -211,12 +221,16 @@ fn history(traits: &Traits, noise: &mut Noise) -> Vec<EpochRecord> {
             let wobble = (noise.next() - 0.5) * 0.02;
             EpochRecord {
                 epoch,
-                loss: 2.3 * (1.0 - done)
-                    + (1.0 - traits.robust) * 0.05
-                    + 0.5 * (1.0 - traits.clean) * 10.0
-                    + wobble.abs(),
+                loss: Some(
+                    2.3 * (1.0 - done)
+                        + (1.0 - traits.robust) * 0.05
+                        + 0.5 * (1.0 - traits.clean) * 10.0
+                        + wobble.abs(),
+                ),
                 clean_accuracy: Some((0.1 + (traits.clean - 0.1) * done + wobble).min(1.0)),
                 robust_accuracy: Some((0.02 + (traits.robust - 0.02) * done + wobble).max(0.0)),
+                one_step_accuracy: None,
+                epsilon: None,
             }
         })
         .collect()

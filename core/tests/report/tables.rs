@@ -29,8 +29,8 @@ fn the_baseline_comes_first_and_differences_know_their_direction() {
     assert_eq!(delta(2, "Membership advantage").1.unwrap().1, Some(true));
     // Costs are stated, not judged, and what a model lacks is a dash.
     assert_eq!(delta(1, "Training"), ("5 min 12 s".into(), None));
-    assert_eq!(delta(0, "DP epsilon"), ("–".into(), None));
-    assert_eq!(delta(2, "DP epsilon"), ("7.93".into(), None));
+    assert_eq!(delta(0, "Claimed epsilon"), ("–".into(), None));
+    assert_eq!(delta(2, "Claimed epsilon"), ("7.93".into(), None));
 }
 
 #[test]

@@ -167,9 +167,10 @@ impl Work for Epoch {
     }
 
     fn result(&mut self) -> Result<Vec<Output>> {
-        let history =
+        let trained =
             fit(&mut self.network, &self.data, None, &self.config, &Rng::new(3), &mut ())?;
-        let losses = history.iter().map(|epoch| Output::scalar("loss", epoch.loss));
+        let losses = trained.history.iter().filter_map(|epoch| epoch.loss);
+        let losses = losses.map(|loss| Output::scalar("loss", loss));
         Ok(losses.collect())
     }
 }

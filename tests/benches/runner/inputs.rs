@@ -75,7 +75,7 @@ pub(crate) fn write(path: &Path, scale: &'static Scale) -> Result<()> {
         .into_iter()
         .map(|(name, shape, draw)| Array::draw(&rng, name, &shape, draw))
         .collect();
-    for net in [Net::Madry, Net::Mlp] {
+    for net in [Net::Madry, Net::Mlp, Net::DpCnn] {
         let spec = net.spec()?;
         arrays.extend(weights(&net, &spec, &device, &rng)?);
         let shape: Vec<usize> = [net.batch(scale)].into_iter().chain(spec.input).collect();

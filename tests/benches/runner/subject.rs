@@ -1,8 +1,8 @@
-//! The two networks that are measured, with their batches.
+//! The networks that are measured, with their batches.
 //!
-//! Two sizes that pull in opposite directions: the MNIST network of Madry et al. (2018), where the
+//! Sizes that pull in opposite directions: the MNIST network of Madry et al. (2018), where the
 //! kernels decide, and a network of a few thousand weights, where the cost of an operation itself
-//! does.
+//! does. Private training is measured on the network of its literature as well.
 
 use inocula_core::attack::{Attack, Draws, Goal, craft};
 use inocula_core::model::Network;
@@ -24,6 +24,8 @@ pub(crate) enum Net {
     Madry,
     /// 64 inputs, 32 hidden units, 10 classes.
     Mlp,
+    /// 8x8 and 4x4 convolutions of stride 2 to 16 and 32 channels, 32 hidden units.
+    DpCnn,
 }
 
 impl Net {
@@ -31,6 +33,7 @@ impl Net {
         let linear = |features| Layer::Linear(Linear { features, bias: true });
         match self {
             Net::Madry => Preset::find("madry")?.spec(&[1, 28, 28], 10, [0.0, 1.0]),
+            Net::DpCnn => Preset::find("dp-cnn")?.spec(&[1, 28, 28], 10, [0.0, 1.0]),
             Net::Mlp => Ok(ModelSpec {
                 input: vec![64],
                 classes: 10,
@@ -44,6 +47,7 @@ impl Net {
     pub(crate) fn batch(&self, scale: &Scale) -> usize {
         match self {
             Net::Madry => scale.private_batch.max(scale.batch),
+            Net::DpCnn => scale.private_batch,
             Net::Mlp => 32,
         }
     }
@@ -53,6 +57,7 @@ impl Net {
         let net = match self {
             Net::Madry => "madry",
             Net::Mlp => "mlp",
+            Net::DpCnn => "dp-cnn",
         };
         format!("{net}.{part}")
     }
@@ -67,6 +72,11 @@ impl Net {
                 [2.0 * (first + others as f64), 2.0 * first]
             }
             Net::Mlp => [2.0 * (64 * 32 + 32 * 10) as f64, 2.0 * (64 * 32) as f64],
+            Net::DpCnn => {
+                let first = (14 * 14 * 16 * 64) as f64;
+                let others = 5 * 5 * 32 * 16 * 16 + 512 * 32 + 32 * 10;
+                [2.0 * (first + others as f64), 2.0 * first]
+            }
         }
     }
 

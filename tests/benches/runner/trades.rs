@@ -66,7 +66,7 @@ impl Work for Step {
         let Subject { network, x, y } = &self.subject;
         let ids: Vec<usize> = (0..x.dim(0)).collect();
         let params = network.params().tracked();
-        let batch = Batch { x, y, ids: &ids, step: 0 };
+        let batch = Batch { x, y, ids: &ids, step: 0, progress: 0.0 };
         let losses = self.rule.losses(network, &params, &batch, &mut Rng::new(4), &Rng::new(2))?;
         self.update(&params, &losses)?;
         losses.mean_all().item()?;

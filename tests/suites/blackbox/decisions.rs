@@ -8,11 +8,8 @@ use inocula_tests::harness::{Outcome, ensure};
 
 use crate::subjects::{Images, linear, small};
 
-/// So small a radius that the search for a smaller change goes on to the last query.
-const NO_RADIUS: f64 = 1e-9;
-
 fn hop(norm: Norm, queries: usize) -> HopSkipJump {
-    HopSkipJump { queries, ..HopSkipJump::new(norm, NO_RADIUS) }
+    HopSkipJump { queries, ..HopSkipJump::new(norm) }
 }
 
 /// The points that an attack came to, without the projection onto a ball.
@@ -58,7 +55,7 @@ pub(crate) fn closed_form(device: &Device) -> Outcome {
     let logits = model.logits(&x)?;
     let goal = Goal::Untargeted(logits.argmax(1).reshape(&[samples]));
     let margins = goal.margin(&logits).to_f64_vec()?;
-    let walk = Boundary { queries: 8000, check_every: 2, ..Boundary::new(NO_RADIUS) };
+    let walk = Boundary { queries: 8000, check_every: 2, ..Boundary::new() };
     let cases = [
         (AttackConfig::HopSkipJump(hop(Norm::L2, 4000)), Norm::L2, l2, 1.03),
         (AttackConfig::HopSkipJump(hop(Norm::Linf, 4000)), Norm::Linf, l1, 1.06),
@@ -113,7 +110,7 @@ pub(crate) fn given_points(device: &Device) -> Outcome {
     let x = x.narrow(0, 0, samples);
     let farthest = 8.0;
     let hop = HopSkipJump { starts: starts.clone(), ..hop(Norm::L2, 1000) };
-    let walk = Boundary { queries: 1000, starts, ..Boundary::new(NO_RADIUS) };
+    let walk = Boundary { queries: 1000, starts, ..Boundary::new() };
     for config in [AttackConfig::HopSkipJump(hop), AttackConfig::Boundary(walk)] {
         let found = points(&model, &x, &next, &config)?;
         let got = distances(&model, &x, &next, &found, Norm::L2)?;

@@ -1,24 +1,39 @@
 //! What holds for every black-box attack, whatever it does.
 
 use inocula_core::attack::{
-    ATTACKS, Access, AttackConfig, Boundary, Draws, Goal, HopSkipJump, Norm, Outcome as Found,
-    Square, Threat, perturb,
+    ATTACKS, Access, AttackConfig, Basis, Boundary, Draws, Goal, HopSkipJump, Nes, Norm,
+    Outcome as Found, Simba, Spsa, Square, Substitute, Threat, Zoo, perturb,
 };
 use inocula_core::model::Classifier;
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Result, Tensor};
+use inocula_tests::brief::with_queries;
 use inocula_tests::harness::{Outcome, ensure};
 
-use crate::subjects::{LabelsOnly, Noting, attack, linear, small};
+use crate::subjects::{LabelsOnly, Noting, attack, held, linear, small};
 
 /// Every black-box attack with few queries, and how many.
 fn attacks() -> Vec<(AttackConfig, usize)> {
     let square = |norm, eps| AttackConfig::Square(Square { queries: 40, ..Square::new(norm, eps) });
     let hop = |norm, eps| {
-        let hop = HopSkipJump { queries: 300, first_estimate: 30, ..HopSkipJump::new(norm, eps) };
-        AttackConfig::HopSkipJump(hop)
+        let few = HopSkipJump { queries: 300, first_estimate: 30, ..HopSkipJump::new(norm) };
+        AttackConfig::HopSkipJump(HopSkipJump { eps: Some(eps), ..few })
     };
-    let boundary = Boundary { queries: 400, check_every: 3, ..Boundary::new(1.5) };
+    let nes = |norm, eps| AttackConfig::Nes(Nes { queries: 200, pairs: 10, ..Nes::new(norm, eps) });
+    let spsa = |norm, eps| {
+        let spsa = Spsa { queries: 200, pairs: 10, rate: 0.1, ..Spsa::new(norm, eps) };
+        AttackConfig::Spsa(spsa)
+    };
+    let simba = |basis, norm, eps| {
+        AttackConfig::Simba(Simba { queries: 150, basis, ..Simba::new(norm, eps) })
+    };
+    let few = Zoo { queries: 1200, coordinates: 12, rate: 0.05, ..Zoo::new() };
+    let zoo = Zoo { eps: Some(2.0), ..few };
+    let boundary = Boundary { queries: 400, check_every: 3, eps: Some(1.5), ..Boundary::new() };
+    let substitute = |norm, eps| {
+        let brief = Substitute { queries: 30, rounds: 3, epochs: 10, ..Substitute::new(norm, eps) };
+        AttackConfig::Substitute(brief)
+    };
     vec![
         (square(Norm::Linf, 0.2), 40),
         (square(Norm::L2, 1.2), 40),
@@ -26,6 +41,15 @@ fn attacks() -> Vec<(AttackConfig, usize)> {
         (hop(Norm::L2, 1.2), 300),
         (hop(Norm::Linf, 0.2), 300),
         (AttackConfig::Boundary(boundary), 400),
+        (nes(Norm::Linf, 0.2), 200),
+        (nes(Norm::L2, 1.2), 200),
+        (spsa(Norm::Linf, 0.2), 200),
+        (spsa(Norm::L2, 1.2), 200),
+        (simba(Basis::Pixel, Norm::L2, 1.2), 150),
+        (simba(Basis::Dct, Norm::Linf, 0.2), 150),
+        (AttackConfig::Zoo(zoo), 1200),
+        (substitute(Norm::Linf, 0.2), 30),
+        (substitute(Norm::L2, 1.2), 30),
     ]
 }
 
@@ -58,6 +82,9 @@ pub(crate) fn budgets_and_access(device: &Device) -> Outcome {
             let rows: usize = asked.iter().map(|q| q.rows).sum();
             ensure(rows <= queries, || format!("{}: {rows} queries of {queries}", label()))?;
             ensure(asked.iter().all(|q| !q.tracked), || format!("{}: a gradient", label()))?;
+            let mut points = asked.iter().flat_map(|q| &q.points);
+            let inside = points.all(|v| (0.0..=1.0).contains(v));
+            ensure(inside, || format!("{}: asks outside of the box", label()))?;
             if run.access() == Access::Decision {
                 let again = run.run(&LabelsOnly(&network), &x, &goal, &draws)?;
                 let same = again.to_vec::<f32>()? == found.to_vec::<f32>()?;
@@ -65,21 +92,69 @@ pub(crate) fn budgets_and_access(device: &Device) -> Outcome {
             }
             let still = network.logits(&found)?;
             let fools = goal.reached(&still).to_vec::<i64>()? == [1];
-            ensure(rows == queries || fools || run.access() == Access::Decision, || {
+            // A last pair of queries is of no use without a third.
+            ensure(rows + 2 >= queries || fools || run.access() == Access::Decision, || {
                 format!("{}: gave up after {rows} queries of {queries}", label())
             })?;
         }
         let whole = attack(&network, &x, &Goal::Untargeted(y.clone()), &config)?;
         ensure(whole.queries <= (queries * x.dim(0)) as u64, label)?;
         ensure(whole.gradient_calls == 0, label)?;
+        let threat = run.threat();
+        let inside = whole.distance.iter().all(|d| *d <= threat.eps * (1.0 + 1e-5));
+        ensure(inside, || format!("{}: left the ball, {:?}", label(), whole.distance))?;
     }
     Ok(())
 }
 
-/// Samples that leave the batch change nothing for the others.
+/// The same seed gives the same questions and the same bits, another seed other questions.
+pub(crate) fn seeds(device: &Device) -> Outcome {
+    let (model, x, y) = small(device, 4)?;
+    let goal = Goal::Untargeted(y);
+    for (config, _) in attacks() {
+        let run = |seed| -> Result<(Vec<f32>, Vec<f32>)> {
+            let noting = Noting::new(&model);
+            let draws = Draws::new(Rng::new(seed), (0..4).collect());
+            let found = config.check()?.run(&noting, &x, &goal, &draws)?.to_vec()?;
+            Ok((found, noting.asked().into_iter().flat_map(|q| q.points).collect()))
+        };
+        let (first, again, other) = (run(1)?, run(1)?, run(2)?);
+        ensure(first == again, || format!("{}: the same seed, other bits", config.label()))?;
+        ensure(first.1 != other.1, || format!("{}: the seed changes nothing", config.label()))?;
+    }
+    Ok(())
+}
+
+/// A wider ball and more queries fool no fewer, and both together more than few queries in a narrow ball.
+pub(crate) fn strength(device: &Device) -> Outcome {
+    let samples = 24;
+    let (model, x, y) = small(device, samples)?;
+    let goal = Goal::Untargeted(y);
+    for (config, queries) in attacks() {
+        let Threat { norm, eps } = config.check()?.threat();
+        let fooled = |share: f64, queries: usize| -> Result<usize> {
+            let config =
+                with_queries(&config, queries)?.with_threat(Threat::new(norm, share * eps));
+            Ok(samples - held(&attack(&model, &x, &goal, &config)?))
+        };
+        let [all, narrow, few] =
+            [fooled(1.0, queries)?, fooled(0.4, queries)?, fooled(1.0, queries / 8)?];
+        let least = fooled(0.4, queries / 8)?;
+        ensure(narrow <= all && few <= all && least < all, || {
+            format!("{} {norm}: {all}, {narrow}, {few}, {least}", config.label())
+        })?;
+    }
+    Ok(())
+}
+
+/// Samples that leave the batch change nothing for the others. A substitute learns from all of them, and
+/// is the one attack that does not promise this.
 pub(crate) fn batches(device: &Device) -> Outcome {
     let (model, x, y) = small(device, 26)?;
     for (config, _) in attacks() {
+        if matches!(config, AttackConfig::Substitute(_)) {
+            continue;
+        }
         let whole = attack(&model, &x, &Goal::Untargeted(y.clone()), &config)?;
         let mut parts: Vec<Found> = Vec::new();
         for start in [0, 13] {
@@ -152,18 +227,33 @@ pub(crate) fn constant(device: &Device) -> Outcome {
 
 pub(crate) fn bad_requests(_: &Device) -> Outcome {
     let square = Square::new(Norm::Linf, 0.1);
-    let (hop, walk) = (HopSkipJump::new(Norm::L2, 1.0), Boundary::new(1.0));
+    let (nes, spsa) = (Nes::new(Norm::Linf, 0.1), Spsa::new(Norm::Linf, 0.1));
+    let pupil = Substitute::new(Norm::Linf, 0.1);
+    let (simba, zoo) = (Simba::new(Norm::L2, 1.0), Zoo::new());
+    let (hop, walk) = (HopSkipJump::new(Norm::L2), Boundary::new());
     let refused = [
         (AttackConfig::Square(Square { norm: Norm::L0, ..square.clone() }), "choose linf"),
         (AttackConfig::Square(Square { eps: -1.0, ..square.clone() }), "eps = -1"),
         (AttackConfig::Square(Square { queries: 0, ..square.clone() }), "queries = 0"),
         (AttackConfig::Square(Square { share: 0.0, ..square }), "share = 0"),
-        (AttackConfig::HopSkipJump(HopSkipJump::new(Norm::L1, 1.0)), "choose l2 or linf"),
+        (AttackConfig::HopSkipJump(HopSkipJump::new(Norm::L1)), "choose l2 or linf"),
         (AttackConfig::HopSkipJump(HopSkipJump { queries: 0, ..hop.clone() }), "queries = 0"),
         (AttackConfig::HopSkipJump(HopSkipJump { gamma: 0.0, ..hop }), "gamma = 0"),
         (AttackConfig::Boundary(Boundary { norm: Norm::Linf, ..walk.clone() }), "choose l2"),
         (AttackConfig::Boundary(Boundary { sphere_step: 2.0, ..walk.clone() }), "sphere_step = 2"),
         (AttackConfig::Boundary(Boundary { adaptation: 1.0, ..walk }), "adaptation = 1"),
+        (AttackConfig::Nes(Nes { norm: Norm::L1, ..nes.clone() }), "choose linf or l2"),
+        (AttackConfig::Nes(Nes { momentum: 1.0, ..nes.clone() }), "momentum = 1"),
+        (AttackConfig::Nes(Nes { step: Some(-1.0), ..nes }), "step = -1"),
+        (AttackConfig::Spsa(Spsa { pairs: 0, ..spsa.clone() }), "pairs = 0"),
+        (AttackConfig::Spsa(Spsa { rate: 0.0, ..spsa }), "rate = 0"),
+        (AttackConfig::Simba(Simba { low: 2.0, ..simba.clone() }), "low = 2"),
+        (AttackConfig::Simba(Simba { norm: Norm::L1, ..simba }), "choose l2 or linf"),
+        (AttackConfig::Zoo(Zoo { norm: Norm::Linf, ..zoo.clone() }), "choose l2"),
+        (AttackConfig::Zoo(Zoo { searches: 0, ..zoo }), "searches = 0"),
+        (AttackConfig::Substitute(Substitute { rounds: 0, ..pupil.clone() }), "rounds = 0"),
+        (AttackConfig::Substitute(Substitute { spread: 0.0, ..pupil.clone() }), "spread = 0"),
+        (AttackConfig::Substitute(Substitute { model: "mpl".into(), ..pupil }), "did you mean mlp"),
     ];
     for (config, expected) in refused {
         let text = config.check().err().map(|e| e.to_string()).unwrap_or_default();

@@ -24,14 +24,14 @@ fn rule(beta: f64, steps: usize) -> Rule {
 }
 
 /// Softmax of a row, in f64.
-fn probabilities(logits: &[f64]) -> Vec<f64> {
+pub(super) fn probabilities(logits: &[f64]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let exps: Vec<f64> = logits.iter().map(|z| (z - largest).exp()).collect();
     let sum: f64 = exps.iter().sum();
     exps.iter().map(|e| e / sum).collect()
 }
 
-fn divergence(p: &[f64], q: &[f64]) -> f64 {
+pub(super) fn divergence(p: &[f64], q: &[f64]) -> f64 {
     let (p, q) = (probabilities(p), probabilities(q));
     p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum()
 }
@@ -41,7 +41,7 @@ pub(super) fn formula(device: &Device) -> Outcome {
     let (train, _) = data()?;
     let ids: Vec<usize> = (0..6).collect();
     let (x, y) = Placement::new(device).tensors(&train, &ids)?;
-    let batch = Batch { x: &x, y: &y, ids: &ids, step: 3 };
+    let batch = Batch { x: &x, y: &y, ids: &ids, step: 3, progress: 0.0 };
     let (rng, beta) = (Rng::new(2), 2.5);
     let checked = rule(beta, 5).check()?;
     let losses = |checked: &inocula_core::train::CheckedRule| -> Result<Tensor> {
@@ -71,7 +71,7 @@ pub(super) fn inner_maximum(device: &Device) -> Outcome {
     let (train, _) = data()?;
     let ids: Vec<usize> = (0..16).collect();
     let (x, y) = Placement::new(device).tensors(&train, &ids)?;
-    let batch = Batch { x: &x, y: &y, ids: &ids, step: 0 };
+    let batch = Batch { x: &x, y: &y, ids: &ids, step: 0, progress: 0.0 };
     let clean = model.logits(&x)?.to_f64_vec()?;
     let reached = |steps: usize| -> Result<f64> {
         let at = rule(1.0, steps).check()?.inputs(&model, &batch, &Rng::new(2))?;

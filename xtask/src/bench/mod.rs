@@ -8,6 +8,7 @@
 mod agree;
 pub(crate) mod artifacts;
 mod baseline;
+mod curves;
 mod host;
 mod measure;
 mod overhead;
@@ -289,7 +290,12 @@ fn write(results: &Results, baseline: Option<&Results>, out: &Path) -> Outcome {
     write("bench.json", &(json + "\n"))?;
     write("bench.md", &markdown)?;
     for suite in results.suites() {
-        write(&format!("bench-{suite}.svg"), &svg::picture(results, suite))?;
+        let curves = match suite {
+            "growth" => curves::picture(results, baseline, suite),
+            _ => None,
+        };
+        let picture = curves.unwrap_or_else(|| svg::picture(results, suite));
+        write(&format!("bench-{suite}.svg"), &picture)?;
     }
     println!("{markdown}");
     println!("Written: bench.md, bench.json and a picture of each suite in {}", out.display());

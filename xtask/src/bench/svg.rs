@@ -26,7 +26,7 @@ const GAP: f64 = 12.0;
 /// A legend's entry.
 const KEY: f64 = 18.0;
 
-const STYLE: &str = "\
+pub(super) const STYLE: &str = "\
     text { font: 12px system-ui, sans-serif; fill: #222 }
     .title { font-size: 16px; font-weight: 600 }
     .note { font-size: 11px; fill: #666 }
@@ -89,7 +89,7 @@ fn sides(results: &Results) -> Vec<&str> {
     sides
 }
 
-fn colour(at: usize) -> &'static str {
+pub(super) fn colour(at: usize) -> &'static str {
     COLOURS[at % COLOURS.len()]
 }
 
@@ -183,7 +183,7 @@ impl Drawing {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

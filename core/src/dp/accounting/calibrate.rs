@@ -28,12 +28,25 @@ pub fn calibrate(
     delta: f64,
     sampling: Sampling,
 ) -> Result<(f64, Spent)> {
+    let history = |sigma| Ok(vec![Mechanism::new(sampling_rate, sigma, steps)?]);
+    calibrate_history(accountant, epsilon, delta, sampling, history)
+}
+
+/// The same for steps that differ, all of whose noise grows with one number: `history` makes them.
+///
+/// # Errors
+/// As [`calibrate`], or `history` fails.
+pub fn calibrate_history(
+    accountant: &Accountant,
+    epsilon: f64,
+    delta: f64,
+    sampling: Sampling,
+    history: impl Fn(f64) -> Result<Vec<Mechanism>>,
+) -> Result<(f64, Spent)> {
     if epsilon.is_nan() || epsilon <= 0.0 {
         bail!(Config, "epsilon {epsilon}: must be positive, say 3");
     }
-    let at = |sigma: f64| -> Result<Spent> {
-        accountant.spent(&[Mechanism::new(sampling_rate, sigma, steps)?], delta, sampling)
-    };
+    let at = |sigma: f64| -> Result<Spent> { accountant.spent(&history(sigma)?, delta, sampling) };
     // Noise that costs nothing: no steps, nobody sampled, any epsilon allowed.
     let bare = at(0.0)?;
     if bare.epsilon <= epsilon {

@@ -19,9 +19,9 @@ mod special;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::calibrate::calibrate;
+pub use self::calibrate::{calibrate, calibrate_history};
 use self::conversion::Conversion;
 pub use self::mechanism::Mechanism;
 use self::mechanism::{check_delta, merged};
@@ -174,7 +174,7 @@ pub fn renyi_divergence(order: f64, sampling_rate: f64, noise_multiplier: f64) -
 const NEIGHBOURS: &str = "one sample added or removed";
 
 /// How batches were drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sampling {
     /// Each sample joins each batch on its own coin: what the accountants assume.

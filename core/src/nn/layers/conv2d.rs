@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{image, one, yes};
-use crate::nn::{ParamSpec, Params};
+use crate::nn::{Init, ParamSpec, Params};
 use crate::op::Conv;
 use crate::{Result, Tensor, bail};
 
@@ -38,7 +38,7 @@ impl Conv2d {
         Conv2d { channels, kernel, stride, padding, dilation: 1, groups: 1, bias: true }
     }
 
-    fn conv(&self) -> Conv {
+    pub(crate) fn conv(&self) -> Conv {
         Conv {
             stride: [self.stride; 2],
             padding: [self.padding; 2],
@@ -64,18 +64,18 @@ impl Conv2d {
 
     pub(in crate::nn) fn params(&self, name: &str, input: &[usize]) -> Vec<ParamSpec> {
         let inputs = input[0] / self.groups;
-        let fan_in = inputs * self.kernel * self.kernel;
+        let init = Init::FanIn(inputs * self.kernel * self.kernel);
         let weight = ParamSpec {
             name: format!("{name}.weight"),
             shape: vec![self.channels, inputs, self.kernel, self.kernel],
-            fan_in,
+            init,
         };
-        let bias = ParamSpec { name: format!("{name}.bias"), shape: vec![self.channels], fan_in };
+        let bias = ParamSpec { name: format!("{name}.bias"), shape: vec![self.channels], init };
         if self.bias { vec![weight, bias] } else { vec![weight] }
     }
 
     /// `[N, C, H, W]` to `[N, channels, OH, OW]`; `relu` if a ReLU follows.
-    pub(in crate::nn) fn forward(
+    pub(crate) fn forward(
         &self,
         params: &Params,
         name: &str,

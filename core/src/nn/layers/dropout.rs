@@ -22,7 +22,7 @@ impl Dropout {
     }
 
     /// In training, zeros with probability `p` and scales the rest by `1 / (1 - p)`.
-    pub(in crate::nn) fn forward(&self, x: &Tensor, mode: &mut Mode<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, mode: &mut Mode<'_>) -> Result<Tensor> {
         let Mode::Train(rng) = mode else { return Ok(x.clone()) };
         let keep = 1.0 / (1.0 - self.p);
         let mask: Vec<f64> = (0..x.shape().numel())

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::yes;
-use crate::nn::{ParamSpec, Params};
+use crate::nn::{Init, ParamSpec, Params};
 use crate::{Result, Tensor, bail};
 
 /// Configuration of a fully connected layer.
@@ -27,18 +27,18 @@ impl Linear {
     }
 
     pub(in crate::nn) fn params(&self, name: &str, input: &[usize]) -> Vec<ParamSpec> {
-        let fan_in = input[0];
+        let init = Init::FanIn(input[0]);
         let weight = ParamSpec {
             name: format!("{name}.weight"),
-            shape: vec![self.features, fan_in],
-            fan_in,
+            shape: vec![self.features, input[0]],
+            init,
         };
-        let bias = ParamSpec { name: format!("{name}.bias"), shape: vec![self.features], fan_in };
+        let bias = ParamSpec { name: format!("{name}.bias"), shape: vec![self.features], init };
         if self.bias { vec![weight, bias] } else { vec![weight] }
     }
 
     /// `[N, inputs]` to `[N, features]`; `relu` if a ReLU follows.
-    pub(in crate::nn) fn forward(
+    pub(crate) fn forward(
         &self,
         params: &Params,
         name: &str,

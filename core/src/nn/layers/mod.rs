@@ -3,14 +3,18 @@
 mod activation;
 mod conv2d;
 mod dropout;
+mod embedding;
 mod linear;
+mod norm;
 mod normalize;
 mod pool;
 
 pub use activation::{Flatten, Relu, Tanh};
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use linear::Linear;
+pub use norm::{GroupNorm, LayerNorm};
 pub use normalize::Normalize;
 pub use pool::{AvgPool2d, MaxPool2d};
 

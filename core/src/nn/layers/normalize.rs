@@ -35,7 +35,7 @@ impl Normalize {
         Ok(input.to_vec())
     }
 
-    pub(in crate::nn) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut shape = vec![1; x.shape().rank().saturating_sub(1)];
         shape[0] = self.mean.len();
         let mean = Tensor::from_f64(x.device(), x.dtype(), &self.mean, &shape)?;

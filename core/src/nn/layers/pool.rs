@@ -58,7 +58,7 @@ impl MaxPool2d {
         pooled("max_pool2d", self.window(), input)
     }
 
-    pub(in crate::nn) fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.max_pool2d(self.window())
     }
 }
@@ -73,11 +73,17 @@ impl AvgPool2d {
     }
 
     /// A convolution of each channel with equal weights.
-    pub(in crate::nn) fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let (weight, conv) = self.kernel(x, x.dim(1));
+        x.conv2d(&weight, conv)
+    }
+
+    /// The weights of that convolution, as `like` in dtype and device.
+    pub(crate) fn kernel(&self, like: &Tensor, channels: usize) -> (Tensor, Conv) {
         let Window { kernel: [kh, kw], stride, .. } = self.window();
-        let channels = x.dim(1);
         let shape = [channels, 1, kh, kw];
-        let weight = Tensor::full(x.device(), x.dtype(), &shape, 1.0 / (kh * kw) as f64);
-        x.conv2d(&weight, Conv { stride, groups: channels, ..Conv::new(1, 0) })
+        let share = 1.0 / (kh * kw) as f64;
+        let weight = Tensor::full(like.device(), like.dtype(), &shape, share);
+        (weight, Conv { stride, groups: channels, ..Conv::new(1, 0) })
     }
 }

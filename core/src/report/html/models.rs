@@ -63,12 +63,12 @@ fn training(report: &Report, model: &ModelReport) -> Option<String> {
 
 fn losses(report: &Report) -> Option<String> {
     let lines: Vec<Line> = (report.models_in_order().into_iter())
-        .filter(|m| !history(m).is_empty())
+        .filter(|m| history(m).iter().any(|e| e.loss.is_some()))
         .enumerate()
         .map(|(at, model)| Line {
             name: model.name.clone(),
             pen: Pen { series: series(report, &model.name), dash: at % 4, markers: false },
-            points: history(model).iter().map(|e| (e.epoch as f64, e.loss)).collect(),
+            points: history(model).iter().filter_map(|e| Some((e.epoch as f64, e.loss?))).collect(),
         })
         .collect();
     let legend: Vec<(Pen, String)> = lines.iter().map(|l| (l.pen, l.name.clone())).collect();

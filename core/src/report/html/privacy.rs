@@ -138,8 +138,9 @@ fn budgets(report: &Report) -> Option<String> {
             let b = model.privacy_budget.as_ref()?;
             let numbers =
                 [b.epsilon, b.delta, b.noise_multiplier, b.clipping_norm, b.sampling_rate];
-            let mut row =
-                vec![Cell::text(model.name.replace('\n', " ")), Cell::text(b.accountant.clone())];
+            let known = |text: &str| Cell::text(if text.is_empty() { ABSENT } else { text });
+            let mut row = vec![Cell::text(model.name.replace('\n', " "))];
+            row.extend([&b.accountant, &b.sampling, &b.neighbours].map(|text| known(text)));
             row.extend(numbers.map(|v| Cell::text(format::number(v))));
             row.push(Cell::text(format::count(b.steps)));
             Some(row)
@@ -148,7 +149,8 @@ fn budgets(report: &Report) -> Option<String> {
     if rows.is_empty() {
         return None;
     }
-    let columns = [Column::left("Differential privacy"), Column::left("Accountant")]
+    let columns = ["Differential privacy", "Accountant", "Sampling", "Neighbours"]
+        .map(Column::left)
         .into_iter()
         .chain(columns.map(Column::right))
         .collect();

@@ -1,4 +1,15 @@
 //! Gaussian noise, drawn on the host so that every backend adds the same bits.
+//!
+//! [`private`] is the noise of releases: from a [`Secret`], and safe against an attack on the
+//! doubles that a sampler can return (see [`Stream::normal`]). [`gaussian`] is one draw a value from
+//! a stream that anybody with the seed can repeat, four times as fast. Both draw stretches of 32,768
+//! values from a stream each, so that all cores draw and their number does not matter.
+
+mod secret;
+#[cfg(test)]
+mod tests;
+
+pub use self::secret::{Origin, Secret, Stream};
 
 use crate::rng::Rng;
 use crate::{Aval, DType, Device, Result, Tensor, bail};
@@ -6,26 +17,51 @@ use crate::{Aval, DType, Device, Result, Tensor, bail};
 /// Values of one stream. Part of the definition of the noise: it decides which values there are.
 const STRETCH: usize = 1 << 15;
 
-/// Independent normal values of mean 0 and standard deviation `std`, rounded to the dtype of `aval`.
-///
-/// They are a function of `rng`, whose stream anybody with the seed can repeat: for tests and for
-/// measuring what noise costs, not for a release that has to be private. Stretches of 32,768 values
-/// have a stream each, so that all cores draw and their number does not matter.
+/// Independent normal values of mean 0 and standard deviation `std`, rounded to the dtype of `aval`,
+/// from the streams of `secret`. A secret may be used once: the same one gives the same noise, so
+/// take [`Secret::index`] of the step and of the parameter.
 ///
 /// # Errors
 /// `std` is negative or not finite, `aval` is of integers, or the upload failed.
+pub fn private(device: &Device, aval: Aval, std: f64, secret: &Secret) -> Result<Tensor> {
+    upload(device, &aval, std, |i| {
+        let mut stream = secret.stream(i);
+        move || stream.normal()
+    })
+}
+
+/// Independent normal values of mean 0 and standard deviation `std`, rounded to the dtype of `aval`.
+///
+/// They are a function of `rng`, whose stream anybody with the seed can repeat: for tests and for
+/// measuring what noise costs, not for a release that has to be private.
+///
+/// # Errors
+/// As [`private`].
 pub fn gaussian(device: &Device, aval: Aval, std: f64, rng: &Rng) -> Result<Tensor> {
+    upload(device, &aval, std, |i| {
+        let mut rng = rng.index(i);
+        move || rng.normal()
+    })
+}
+
+/// Draws from stream number `i`, which `open` gives, for every stretch, and puts them on the device.
+fn upload<D: FnMut() -> f64>(
+    device: &Device,
+    aval: &Aval,
+    std: f64,
+    open: impl Fn(u64) -> D + Sync,
+) -> Result<Tensor> {
     if !(std >= 0.0 && std.is_finite()) {
         bail!(Config, "noise: the standard deviation {std} must be finite and not negative");
     }
     let count = aval.shape.numel();
     match aval.dtype {
         DType::F32 => {
-            let values: Vec<f32> = drawn(count, rng, |normal| (std * normal) as f32);
+            let values: Vec<f32> = drawn(count, open, |normal| (std * normal) as f32);
             Tensor::from_slice(device, &values, &aval.shape)
         }
         DType::F64 => {
-            let values: Vec<f64> = drawn(count, rng, |normal| std * normal);
+            let values: Vec<f64> = drawn(count, open, |normal| std * normal);
             Tensor::from_slice(device, &values, &aval.shape)
         }
         DType::I64 => bail!(Shape, "noise: {} cannot hold normal values", aval.dtype),
@@ -33,20 +69,20 @@ pub fn gaussian(device: &Device, aval: Aval, std: f64, rng: &Rng) -> Result<Tens
 }
 
 /// `count` values, each made from one of the standard normal distribution.
-fn drawn<T: Copy + Default + Send>(
+fn drawn<T: Copy + Default + Send, D: FnMut() -> f64>(
     count: usize,
-    rng: &Rng,
+    open: impl Fn(u64) -> D + Sync,
     make: impl Fn(f64) -> T + Sync,
 ) -> Vec<T> {
     let mut values = vec![T::default(); count];
     let fill = |(i, stretch): (usize, &mut [T])| {
-        let mut rng = rng.index(i as u64);
-        stretch.iter_mut().for_each(|value| *value = make(rng.normal()));
+        let mut draw = open(i as u64);
+        stretch.iter_mut().for_each(|value| *value = make(draw()));
     };
     let stretches = values.chunks_mut(STRETCH).enumerate();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let each = stretches.len().div_ceil(threads);
-    if threads == 1 || stretches.len() == 1 {
+    if threads == 1 || stretches.len() <= 1 {
         stretches.for_each(fill);
         return values;
     }

@@ -1,0 +1,74 @@
+//! Flags of the commands that check what privacy is claimed: `audit dp` and `dp ledger`.
+
+use std::path::PathBuf;
+
+use clap::{Args as Flags, Subcommand};
+
+/// Flags of `audit`.
+#[derive(Flags)]
+pub(crate) struct Audit {
+    /// What to audit.
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+/// The commands of `audit`.
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Attacks this program's noisy steps with canaries; fails if they leak more than is claimed.
+    Dp(AuditDp),
+}
+
+/// Flags of `audit dp`.
+#[derive(Flags)]
+pub(crate) struct AuditDp {
+    /// Probability with which a sample joins a batch.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) sampling_rate: f64,
+    /// Standard deviation of the noise over the clipping norm.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) noise_multiplier: f64,
+    /// Noisy steps.
+    #[arg(long)]
+    pub(crate) steps: u64,
+    /// Probability with which the claim may fail.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) delta: f64,
+    /// Canaries, each in the data or not by a coin: more show more, and take longer.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) canaries: usize,
+    /// Probability with which the audit refutes no claim that holds.
+    #[arg(long, default_value_t = 0.95, allow_negative_numbers = true)]
+    pub(crate) confidence: f64,
+    /// Seed of the coins, the batches and the noise.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Epsilon that is claimed; what the accountant says if left out.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) claim: Option<f64>,
+    /// Accountant.
+    #[arg(long, default_value = "pld", help = super::accountants_help())]
+    pub(crate) accountant: String,
+    /// Device that clips and sums.
+    #[arg(long, default_value = crate::backends::DEFAULT)]
+    pub(crate) backend: String,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `dp ledger`.
+#[derive(Flags)]
+pub(crate) struct DpLedger {
+    /// The ledger of a run.
+    pub(crate) file: PathBuf,
+    /// Probability with which the bound may fail; that of the ledger if left out.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) delta: Option<f64>,
+    /// Accountant.
+    #[arg(long, default_value = "pld", help = super::accountants_help())]
+    pub(crate) accountant: String,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,126 @@
+//! `inocula audit dp`: attacks this program's own noisy steps, and says whether they leak more than
+//! is claimed.
+//!
+//! It runs what training runs: gradients of samples through the backend, clipping, the sum, noise. A
+//! refuted claim is a failure with exit status 1, so that a script stops there.
+
+use inocula_core::dp::accounting::{Accountant, Mechanism as Accounted, Spent};
+use inocula_core::dp::audit::{
+    Canaries, Claim, Verdict, coins, dirac_update, gradient_canaries, judge,
+};
+use inocula_core::dp::mechanism::Mechanism;
+use inocula_core::dp::noise::Secret;
+use inocula_core::rng::Rng;
+use inocula_core::{Result, bail};
+use serde::Serialize;
+
+use super::dp::{explain, figure, json};
+use crate::args::{Audit, AuditCommand, AuditDp};
+use crate::{backends, interrupt, output};
+
+/// Norm of a canary's gradient over the bound it is clipped to: what was not clipped would stand out.
+const EXCESS: f64 = 10.0;
+
+pub(super) fn run(flags: &Audit) -> Result<()> {
+    match &flags.command {
+        AuditCommand::Dp(flags) => noisy_steps(flags),
+    }
+}
+
+/// The result as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    claimed: &'a Spent,
+    audited: &'a Verdict,
+    seed: u64,
+    backend: &'a str,
+}
+
+fn noisy_steps(flags: &AuditDp) -> Result<()> {
+    let canaries =
+        Canaries { count: flags.canaries, steps: flags.steps, sampling_rate: flags.sampling_rate };
+    canaries.check()?;
+    let claim = claimed(flags)?;
+    let coins = coins(canaries.count, &Rng::new(flags.seed));
+    let scores = scores(flags, &canaries, &coins)?;
+    let verdict = judge(&scores, &coins, &claim, flags.confidence)?;
+    let spent = claim.spent();
+    if flags.json {
+        let backend = &flags.backend;
+        json(&Report { claimed: spent, audited: &verdict, seed: flags.seed, backend })?;
+    } else {
+        show(&verdict, spent, flags);
+    }
+    refuse(&verdict, spent)
+}
+
+/// What is said of the mechanism, from values that were checked.
+fn claimed(flags: &AuditDp) -> Result<Claim> {
+    if !(flags.delta > 0.0 && flags.delta < 1.0) {
+        bail!(Config, "delta {}: must be in (0, 1) for an audit, say 1e-5", flags.delta);
+    }
+    if !(flags.confidence > 0.0 && flags.confidence < 1.0) {
+        bail!(Config, "confidence {}: must be in (0, 1), say 0.95", flags.confidence);
+    }
+    let accountant = Accountant::named(&flags.accountant)?;
+    let steps = Accounted::new(flags.sampling_rate, flags.noise_multiplier, flags.steps)?;
+    let claim = Claim::accounted(&[steps], accountant, flags.delta)?;
+    match flags.claim {
+        None => Ok(claim),
+        Some(epsilon) if epsilon >= 0.0 => Ok(claim.with_epsilon(epsilon)),
+        Some(epsilon) => bail!(Config, "claim {epsilon}: must be an epsilon of at least 0"),
+    }
+}
+
+fn scores(flags: &AuditDp, canaries: &Canaries, coins: &[bool]) -> Result<Vec<f64>> {
+    let device = backends::open(&flags.backend)?;
+    let mechanism = Mechanism {
+        bound: 1.0,
+        noise_multiplier: flags.noise_multiplier,
+        expected_batch: (0.5 * flags.sampling_rate * flags.canaries as f64).max(1.0),
+    };
+    mechanism.check()?;
+    let rng = Rng::new(flags.seed);
+    let (sampling, noise) = (Secret::seeded(&rng.child("sampling")), rng.child("noise"));
+    gradient_canaries(canaries, coins, &sampling, |step, batch| {
+        interrupt::check()?;
+        let noise = noise.index(step);
+        let norm = EXCESS * mechanism.bound;
+        dirac_update(&device, &mechanism, norm, canaries.count, batch, &noise)
+    })
+}
+
+fn show(verdict: &Verdict, spent: &Spent, flags: &AuditDp) {
+    output::line(format!("claimed epsilon {}", figure(spent.epsilon)));
+    output::line(format!(
+        "audited lower bound {} at {}% confidence",
+        figure(verdict.epsilon),
+        // Not 99.99999999999999.
+        (verdict.confidence * 1e10).round() / 1e8
+    ));
+    output::line(format!(
+        "  guesses       {} of {} canaries, {} right",
+        verdict.guesses, verdict.canaries, verdict.correct
+    ));
+    output::line(format!("  bound         {}", verdict.method));
+    let curve = if verdict.curve_refuted { "refuted" } else { "not refuted" };
+    output::line(format!("  whole curve   {curve}"));
+    output::line(format!("  seed          {} on {}", flags.seed, flags.backend));
+    explain(spent);
+}
+
+fn refuse(verdict: &Verdict, spent: &Spent) -> Result<()> {
+    if !verdict.exceeded {
+        return Ok(());
+    }
+    let bound = match verdict.epsilon > spent.epsilon {
+        true => format!("the lower bound {} exceeds it", figure(verdict.epsilon)),
+        false => "its trade-off curve is refuted".to_owned(),
+    };
+    bail!(
+        Numeric,
+        "audit: the claimed epsilon {} is too small, {bound}; publish no figure before the cause is \
+         found",
+        figure(spent.epsilon)
+    )
+}

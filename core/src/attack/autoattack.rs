@@ -1,0 +1,250 @@
+//! AutoAttack (Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of
+//! diverse parameter-free attacks"; in L1 Croce and Hein 2021, "Mind the box"): several attacks, each on
+//! what the ones before left standing.
+//!
+//! Which attacks, with which constants, is that of the authors' code for each version. Steps and queries
+//! can be lowered, which makes it another, weaker attack, and its label says so.
+
+use serde::{Deserialize, Serialize};
+
+use super::apgd::ApgdLoss;
+use super::fgsm::linf;
+use super::table::{at_least_one, check_threat};
+use super::{
+    Access, Apgd, Attack, AttackSpec, Draws, Fab, Goal, Norm, Square, Threat, craft, rows,
+};
+use crate::model::Classifier;
+use crate::{Result, Tensor, bail};
+
+/// Which attacks are run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Version {
+    /// APGD-CE, APGD-T, FAB-T and Square.
+    #[default]
+    Standard,
+    /// APGD-CE, APGD-DLR and FAB with 5 restarts each, Square, APGD-T and FAB-T.
+    Plus,
+    /// APGD-CE and APGD-DLR on gradients averaged over 20 answers, for models that answer at random.
+    Rand,
+}
+
+/// Configuration of AutoAttack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Autoattack {
+    /// The norm.
+    #[serde(default = "linf")]
+    pub norm: Norm,
+    /// Radius of the ball.
+    pub eps: f64,
+    /// Which attacks are run.
+    #[serde(default)]
+    pub version: Version,
+    /// Steps of APGD and FAB.
+    #[serde(default = "steps")]
+    pub steps: usize,
+    /// Queries of Square.
+    #[serde(default = "queries")]
+    pub queries: usize,
+}
+
+fn steps() -> usize {
+    100
+}
+fn queries() -> usize {
+    5000
+}
+
+/// Restarts of `plus`, and of APGD-CE in L1.
+const RESTARTS: usize = 5;
+
+/// Classes that APGD-T goes for in L1; 9 in other norms.
+const TARGETS_L1: usize = 5;
+
+/// Answers over which `rand` averages a gradient.
+const ANSWERS: usize = 20;
+
+impl Autoattack {
+    /// The standard version.
+    pub fn new(norm: Norm, eps: f64) -> Self {
+        let version = Version::Standard;
+        Autoattack { norm, eps, version, steps: steps(), queries: queries() }
+    }
+
+    /// The attacks in their order.
+    pub fn members(&self) -> Vec<Box<dyn Attack>> {
+        let Autoattack { norm, eps, steps, queries, .. } = *self;
+        let l1 = norm == Norm::L1;
+        let plain = Apgd { steps, ..Apgd::new(norm, eps) };
+        let dlr = Apgd { loss: ApgdLoss::Dlr, ..plain.clone() };
+        let targets = if l1 { TARGETS_L1 } else { 9 };
+        let targeted = Apgd { steps, targets, ..Apgd::targeted(norm, eps) };
+        let fab_t = Fab { steps, eps: Some(eps), ..Fab::new(norm) };
+        let fab = Fab { targets: 0, restarts: RESTARTS, ..fab_t.clone() };
+        let square = Square { queries, rescale: false, ..Square::new(norm, eps) };
+        let again = |apgd: &Apgd| Apgd { restarts: RESTARTS, ..apgd.clone() };
+        let averaged = |apgd: &Apgd| Apgd { gradients: ANSWERS, ..apgd.clone() };
+        match self.version {
+            Version::Standard => {
+                let first = if l1 { again(&plain) } else { plain };
+                vec![Box::new(first), Box::new(targeted), Box::new(fab_t), Box::new(square)]
+            }
+            Version::Plus => vec![
+                Box::new(again(&plain)),
+                Box::new(again(&dlr)),
+                Box::new(fab),
+                Box::new(square),
+                Box::new(targeted),
+                Box::new(fab_t),
+            ],
+            Version::Rand => vec![Box::new(averaged(&plain)), Box::new(averaged(&dlr))],
+        }
+    }
+
+    /// A targeted goal is for the members that have one: those towards other classes are left out.
+    fn can_pursue(&self, member: usize, goal: &Goal) -> bool {
+        let Goal::Targeted(_) = goal else { return true };
+        match self.version {
+            Version::Standard => member != 1,
+            Version::Plus => member != 4,
+            Version::Rand => true,
+        }
+    }
+}
+
+impl AttackSpec for Autoattack {
+    const NAME: &'static str = "autoattack";
+    const SUMMARY: &'static str =
+        "APGD, APGD-T, FAB-T and Square in turn (Croce and Hein; Linf, L2, L1)";
+
+    fn at(threat: Threat) -> Self {
+        Autoattack::new(threat.norm, threat.eps)
+    }
+
+    fn check(&self) -> Result<()> {
+        check_threat::<Self>(self.threat())?;
+        at_least_one::<Self>("steps", self.steps)?;
+        at_least_one::<Self>("queries", self.queries)
+    }
+
+    fn label(&self) -> String {
+        let version = match self.version {
+            Version::Standard => "",
+            Version::Plus => "+",
+            Version::Rand => " rand",
+        };
+        if (self.steps, self.queries) == (steps(), queries()) {
+            return format!("AutoAttack{version}");
+        }
+        format!("AutoAttack{version}, {} steps, {} queries", self.steps, self.queries)
+    }
+
+    fn with_threat(&self, Threat { norm, eps }: Threat) -> Self {
+        Autoattack { norm, eps, ..self.clone() }
+    }
+}
+
+impl Attack for Autoattack {
+    fn threat(&self) -> Threat {
+        Threat::new(self.norm, self.eps)
+    }
+
+    fn access(&self) -> Access {
+        Access::Gradient
+    }
+
+    fn run(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+    ) -> Result<Tensor> {
+        let mut found = x.clone();
+        let mut open: Vec<usize> = (0..x.dim(0)).collect();
+        for (i, member) in self.members().iter().enumerate() {
+            if open.is_empty() {
+                break;
+            }
+            if !self.can_pursue(i, goal) {
+                continue;
+            }
+            let at = rows::index(x, &open)?;
+            let (part, goal) = (x.take(0, &at), goal.take(&at));
+            let draws = draws.select(&open).index(i as u64);
+            let made = craft(&**member, model, &part, &goal, &draws)?;
+            found = rows::replaced(&found, &open, &made)?;
+            let held = rows::unset(&goal.reached(&model.logits(&made)?).cast(x.dtype()))?;
+            open = rows::pick(&open, &held);
+        }
+        Ok(found)
+    }
+}
+
+/// Why AutoAttack, and with it most attacks by gradients, may not be able to judge a model, as far as
+/// it shows on these samples; the tests of the authors' code. One line each.
+///
+/// # Errors
+/// The model or the device failed, or `y` (`[N]`) does not fit `x`.
+pub fn doubts(model: &dyn Classifier, x: &Tensor, y: &Tensor, eps: f64) -> Result<Vec<String>> {
+    if y.check()?.shape()[..] != [x.dim(0)] {
+        bail!(Shape, "autoattack: labels {} for {} samples", y.shape(), x.dim(0));
+    }
+    let n = x.dim(0);
+    let mut doubts = Vec::new();
+    let logits = model.logits(x)?.to_f64_vec()?;
+    let again = model.logits(x)?.to_f64_vec()?;
+    let largest = logits.iter().fold(0.0f64, |m, z| m.max(z.abs()));
+    let apart = logits.iter().zip(&again).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+    // A model that rounds alike gives the same bits; what differs by more than rounding is chance.
+    if apart > 1e-4 * largest {
+        doubts.push(format!(
+            "the same samples got logits that differ by up to {apart:.2e}: the model answers at \
+             random, use the version rand"
+        ));
+    }
+    let rows = || logits.chunks(model.classes());
+    let probabilities = rows().all(|row| {
+        let sum: f64 = row.iter().sum();
+        row.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() < 1e-4
+    });
+    if probabilities {
+        doubts.push(
+            "the logits are probabilities: attack what comes before the softmax, whose gradients \
+             do not vanish"
+                .into(),
+        );
+    }
+    if model.classes() < 4 {
+        doubts.push(format!(
+            "{} classes: the loss DLR is made for 4 and more, and targets run out",
+            model.classes()
+        ));
+    }
+    let goal = Goal::Untargeted(y.clone());
+    let near = (x + 0.5 * eps).clamp(model.bounds()[0], model.bounds()[1]);
+    let (_, g) = super::fgsm::gradient(model, &near, &goal)?;
+    let moved = g.abs().sum_per_sample().to_f64_vec()?;
+    let still = moved.iter().filter(|g| **g == 0.0).count();
+    if still > 0 {
+        doubts.push(format!(
+            "the gradient of the cross-entropy is exactly zero at {still} of {n} samples: it has \
+             underflowed or is masked"
+        ));
+    }
+    Ok(doubts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_names_what_is_not_the_usual() {
+        let usual = Autoattack::new(Norm::Linf, 0.3);
+        assert_eq!(usual.label(), "AutoAttack");
+        let plus = Autoattack { version: Version::Plus, queries: 100, ..usual };
+        assert_eq!(plus.label(), "AutoAttack+, 100 steps, 100 queries");
+    }
+}

@@ -1,0 +1,231 @@
+//! Randomness that a private run stands on, and the mark it bears where it is no secret.
+//!
+//! Noise protects only as long as nobody can subtract it. [`crate::rng::Rng`] is made for repeating
+//! runs: its seed stands in the configuration, and whoever has it has the noise. A [`Secret`] is a
+//! type of its own, so that a trainer cannot take the one for the other by accident, and it
+//! remembers where its key came from: 256 bits of the operating system, or a seed, in which case
+//! the run is not private and has to say so.
+//!
+//! Keys and streams are those of ChaCha20, with the full 20 rounds where `Rng` has 8. A stream is a
+//! nonce below the key, and draws read its blocks from 0 upwards; derived keys are the first half
+//! of blocks whose counter has its top bit set, where draws do not arrive. Hence a stream depends on
+//! its path alone, as those of `Rng` do. The key is never printed or written. It is not wiped from
+//! memory, and nothing here protects against somebody who can read that.
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+use crate::rng::Rng;
+use crate::{Error, ErrorKind, Result};
+
+/// Normal draws that make one value; see [`Stream::normal`].
+const DRAWS: usize = 4;
+
+/// Where the randomness of a run came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Entropy of the operating system, known to nobody.
+    OperatingSystem,
+    /// A seed: whoever knows it can subtract the noise.
+    Seed,
+}
+
+impl Origin {
+    /// What a report has to say about a run of this randomness, if anything.
+    pub fn warning(self) -> Option<&'static str> {
+        match self {
+            Origin::OperatingSystem => None,
+            Origin::Seed => Some("not private: seeded"),
+        }
+    }
+}
+
+/// A key from which independent streams and keys are derived.
+pub struct Secret {
+    key: [u8; 32],
+    origin: Origin,
+}
+
+/// What a derivation word stands for: part of the block counter, so that domains never meet.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Domain {
+    Index = 0,
+    TagLength = 1,
+    TagBytes = 2,
+}
+
+impl Secret {
+    /// A key of the operating system's entropy: for every run that is to be private.
+    ///
+    /// # Errors
+    /// The operating system has none to give.
+    pub fn from_os() -> Result<Self> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|err| {
+            let what = format!("secret: the operating system gives no randomness ({err}); a private run cannot do without, fix that first");
+            Error::new(ErrorKind::Io, what)
+        })?;
+        Ok(Secret { key, origin: Origin::OperatingSystem })
+    }
+
+    /// A key that follows from `rng`, for runs that must repeat: they are not private.
+    pub fn seeded(rng: &Rng) -> Self {
+        let mut rng = rng.child("secret");
+        Secret { key: std::array::from_fn(|_| rng.below(256) as u8), origin: Origin::Seed }
+    }
+
+    /// Whether nobody can know the noise; false if it follows from a seed.
+    pub fn is_secret(&self) -> bool {
+        self.origin == Origin::OperatingSystem
+    }
+
+    /// Where the key came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The independent key number `i`: of a step, of a parameter.
+    #[must_use]
+    pub fn index(&self, i: u64) -> Secret {
+        self.derived(Domain::Index, i)
+    }
+
+    /// The independent key of `tag`.
+    #[must_use]
+    pub fn child(&self, tag: &str) -> Secret {
+        let start = self.derived(Domain::TagLength, tag.len() as u64);
+        tag.as_bytes().chunks(8).fold(start, |secret, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            secret.derived(Domain::TagBytes, u64::from_le_bytes(word))
+        })
+    }
+
+    /// The stream number `i` of this key.
+    pub fn stream(&self, i: u64) -> Stream {
+        let mut cipher = ChaCha20Rng::from_seed(self.key);
+        cipher.set_stream(i);
+        Stream(cipher)
+    }
+
+    /// A generator with a key of its own below this one, for choices that have to be as secret as the
+    /// noise. It is of ChaCha8.
+    pub fn generator(&self) -> Rng {
+        Rng::from_key(self.child("generator").key)
+    }
+
+    fn derived(&self, domain: Domain, word: u64) -> Secret {
+        const WORDS_PER_BLOCK: u128 = 16;
+        let mut cipher = ChaCha20Rng::from_seed(self.key);
+        cipher.set_stream(word);
+        cipher.set_word_pos(((1u128 << 63) + domain as u128) * WORDS_PER_BLOCK);
+        let mut key = [0; 32];
+        cipher.fill_bytes(&mut key);
+        Secret { key, origin: self.origin }
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// Draws from one stream of a [`Secret`].
+pub struct Stream(ChaCha20Rng);
+
+impl Stream {
+    /// A number of the standard normal distribution: half the sum of four draws.
+    ///
+    /// This is the construction of Holohan and Braghin 2021 (arXiv 2107.10138, section 5.1) with
+    /// n = 2. A sampler turns 53 random bits into one of at most 2^53 doubles, which lie unevenly;
+    /// from which of them a noisy value can have come, an observer can compute, and so tell what
+    /// was under the noise (Mironov 2012). To find the four draws behind a sum he has to try
+    /// 2^(3 * 53) of them, and sums lie closer to each other than draws.
+    ///
+    /// It hides the set of values that the *sampler* can give. It does not hide what rounding does
+    /// when the noise is *added*: a sum of large magnitude has coarser outputs than a small one
+    /// (Haney et al. 2022, arXiv 2207.13793), and those of f32 are coarse. Nor does it hide how
+    /// long a draw takes: the ziggurat rejects some.
+    pub fn normal(&mut self) -> f64 {
+        let sum: f64 = (0..DRAWS).map(|_| -> f64 { StandardNormal.sample(&mut self.0) }).sum();
+        sum / (DRAWS as f64).sqrt()
+    }
+
+    /// Whether an event of probability `p` happens, to a multiple of 2^-53: never for `p <= 0`,
+    /// always for `p >= 1`. For the coins of Poisson sampling, which have to be as secret as noise.
+    pub fn bernoulli(&mut self, p: f64) -> bool {
+        ((self.0.next_u64() >> 11) as f64) < p * (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(secret: &Secret) -> u64 {
+        secret.stream(0).normal().to_bits()
+    }
+
+    #[test]
+    fn only_the_operating_system_makes_secrets() {
+        let secret = Secret::from_os().unwrap();
+        assert!(secret.is_secret() && secret.index(3).child("x").is_secret());
+        assert_eq!(secret.origin().warning(), None);
+        let seeded = Secret::seeded(&Rng::new(1));
+        assert!(!seeded.is_secret() && !seeded.index(3).child("x").is_secret());
+        assert_eq!(seeded.origin().warning(), Some("not private: seeded"));
+        assert!(!format!("{secret:?}").contains("key"), "{secret:?}");
+    }
+
+    #[test]
+    fn keys_of_the_operating_system_differ_and_those_of_a_seed_do_not() {
+        let [a, b] = [Secret::from_os().unwrap(), Secret::from_os().unwrap()];
+        assert_ne!(first(&a), first(&b));
+        let seeded = |seed| first(&Secret::seeded(&Rng::new(seed)));
+        assert_eq!(seeded(1), seeded(1));
+        assert_ne!(seeded(1), seeded(2));
+    }
+
+    #[test]
+    fn no_two_derivations_share_a_stream() {
+        let root = Secret::seeded(&Rng::new(4));
+        let tags = ["", "\0", "a", "a\0", "aaaaaaaa", "aaaaaaaaa", "noise", "sampling"];
+        let mut seen: Vec<u64> = tags.iter().map(|tag| first(&root.child(tag))).collect();
+        seen.extend((0..64).map(|i| first(&root.index(i))));
+        seen.extend((0..64).map(|i| root.stream(i).normal().to_bits()));
+        seen.push(first(&root.index(0).index(0)));
+        seen.push(first(&root.index(u64::from_le_bytes(*b"aaaaaaaa"))));
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
+    }
+
+    #[test]
+    fn values_are_half_the_sum_of_four_draws() {
+        let secret = Secret::seeded(&Rng::new(5));
+        let mut cipher = ChaCha20Rng::from_seed(secret.key);
+        cipher.set_stream(3);
+        let mut draw = || -> f64 { StandardNormal.sample(&mut cipher) };
+        let mut stream = secret.stream(3);
+        for _ in 0..1000 {
+            let sum = draw() + draw() + draw() + draw();
+            assert_eq!(stream.normal(), sum / 2.0);
+        }
+    }
+
+    #[test]
+    fn coins_have_their_probability() {
+        let mut stream = Secret::seeded(&Rng::new(6)).stream(0);
+        let heads = (0..100_000).filter(|_| stream.bernoulli(0.01)).count() as f64;
+        // Four standard errors.
+        assert!((heads - 1000.0).abs() < 4.0 * 990.0_f64.sqrt(), "{heads}");
+        assert!((0..1000).all(|_| stream.bernoulli(1.0) && !stream.bernoulli(0.0)));
+    }
+}

@@ -1,0 +1,52 @@
+//! What an adversary must not be able to repeat: which samples each batch has, and the noise.
+//!
+//! All of it is drawn here, so that the generator is decided in one place. The attacks and dropout of
+//! a rule draw from the generator of the training: the guarantee holds whatever they draw, as long as
+//! it does not depend on the data.
+
+use crate::Result;
+use crate::dp::noise;
+use crate::rng::Rng;
+
+/// The source of all secret randomness of a training.
+pub(super) struct Secret {
+    source: noise::Secret,
+}
+
+impl Secret {
+    /// Of the operating system; or, if asked, derived from the generator of the training, and so known
+    /// to everybody who knows the seed.
+    ///
+    /// # Errors
+    /// The operating system has no randomness to give.
+    pub(super) fn new(seeded: bool, rng: &Rng) -> Result<Self> {
+        let source = match seeded {
+            true => noise::Secret::seeded(&rng.child("private")),
+            false => noise::Secret::from_os()?,
+        };
+        Ok(Secret { source })
+    }
+
+    /// What a reader has to know about the source before believing an epsilon.
+    pub(super) fn warning(&self) -> Option<&'static str> {
+        (!self.source.is_secret()).then_some(
+            "not private: noise and batches were drawn from the run's seed, which config.toml tells; \
+             epsilon is that of the same run without the seed",
+        )
+    }
+
+    /// The generator of batches.
+    pub(super) fn batches(&self) -> Rng {
+        self.source.child("batches").generator()
+    }
+
+    /// The noise on the gradients of step `step`.
+    pub(super) fn gradients(&self, step: usize) -> noise::Secret {
+        self.source.child("gradients").index(step as u64)
+    }
+
+    /// Normal noise of standard deviation `std` for the count of step `step`.
+    pub(super) fn count(&self, step: usize, std: f64) -> f64 {
+        std * self.source.child("count").index(step as u64).stream(0).normal()
+    }
+}
