@@ -19,6 +19,10 @@ const KILLS: u64 = 60;
 const CHECKPOINT: u64 = 7;
 const TERMS: Terms = Terms { samples: 60_000, delta: 1e-5 };
 
+/// How long a process that uses its steps too early takes to record them, so that some kill falls between
+/// the two on any disk.
+const DWELL: Duration = Duration::from_millis(2);
+
 /// Where the process works, and whether it uses a step before it is recorded.
 const FOLDER: &str = "INOCULA_TEST_LEDGER";
 const TOO_EARLY: &str = "INOCULA_TEST_LEDGER_TOO_EARLY";
@@ -38,6 +42,7 @@ fn run(folder: &Path) -> ! {
         let mut take = || used.write_all(&step.to_le_bytes()).unwrap();
         if too_early {
             take();
+            std::thread::sleep(DWELL);
         }
         ledger.append(Entry { step, mechanism: mechanism(1) }).unwrap();
         if !too_early {

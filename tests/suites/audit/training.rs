@@ -153,11 +153,12 @@ fn a_private_training_keeps_the_epsilon_of_its_ledger() {
     }
 }
 
-/// A claim of much noise of a training without any noise, as if it had been forgotten.
+/// A claim of much noise of a training without any noise, as if it had been forgotten. The claim is small
+/// enough (0.48) that the verdict does not hang on the last bits of the weights: guesses are bounded to 0.9 or more.
 #[test]
 fn a_training_that_is_private_in_name_only_is_caught() {
     for view in [View::BlackBox, View::WhiteBox] {
-        let claimed = Mechanism::new(0.2, 20.0, 150 * 5).unwrap();
+        let claimed = Mechanism::new(0.2, 40.0, 150 * 5).unwrap();
         let (verdict, claimed) = audited(&config(None), Some(claimed), view);
         let caught = verdict.exceeded && verdict.epsilon > claimed;
         assert!(caught, "{view:?}: {verdict:?} of {claimed}");
