@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::cw::l2;
-use super::decision::{Walker, approach, distance, start};
+use super::decision::{Walker, approach, distance, settled, start};
 use super::query::{Loss, Model, Sample};
 use super::table::{at_least_one, check_threat};
 use super::{Access, Attack, AttackSpec, Draws, Goal, Norm, Threat};
@@ -65,6 +65,9 @@ const TOLERANCE: f64 = 1e-3;
 
 /// Length of moves towards the original at which the walk has converged.
 const CONVERGED: f64 = 1e-7;
+
+/// Queries left of a walk that ends: what a step may take, and the last one.
+const RESERVE: usize = 2;
 
 impl Boundary {
     /// 25,000 queries from random starts.
@@ -254,13 +257,17 @@ impl Attack for Boundary {
         let mut open: Vec<Walk> = walkers.into_iter().map(|w| Walk::new(w, self)).collect();
         let mut closed = Vec::new();
         for step in 0.. {
-            let done = |walk: &mut Walk| walk.walker.done(self.eps) || walk.source_step < CONVERGED;
+            let done = |walk: &mut Walk| {
+                let converged = walk.source_step < CONVERGED;
+                walk.walker.done(self.eps) || converged || walk.walker.sample.left <= RESERVE
+            };
             closed.extend(open.extract_if(.., done));
             if !self.step(step, &model, &mut open)? {
                 break;
             }
         }
-        model.gather(closed.into_iter().chain(open).map(|walk| walk.walker.sample).collect())
+        let walkers = closed.into_iter().chain(open).map(|walk| walk.walker).collect();
+        model.gather(settled(self.norm, &model, self.eps, walkers)?)
     }
 }
 

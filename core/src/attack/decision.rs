@@ -48,6 +48,43 @@ impl Walker {
     }
 }
 
+/// How far a result is moved away from the original, relative to its distance: a hundred times what f32
+/// can tell.
+const MARGIN: f64 = 1e-5;
+
+/// The results of walkers that end, a step back from the boundary where that fools too.
+///
+/// A walk ends as near to the boundary as f32 can tell, where the answer depends on how a sum was
+/// rounded, and so on which samples are asked about together. Whoever asks again would get another
+/// answer. It takes one query of each sample that has one left.
+pub(super) fn settled(
+    norm: Norm,
+    model: &Model<'_>,
+    eps: Option<f64>,
+    mut walkers: Vec<Walker>,
+) -> Result<Vec<Sample>> {
+    let [lo, hi] = model.bounds;
+    let next = |walker: &mut Walker, points: &mut Vec<f32>| {
+        let Sample { x0, x, .. } = &walker.sample;
+        if !walker.found() {
+            return;
+        }
+        let away = |(&x0, &x): (&f32, &f32)| {
+            let moved = f64::from(x0) + (f64::from(x) - f64::from(x0)) * (1.0 + MARGIN);
+            (moved as f32).clamp(lo, hi)
+        };
+        points.extend(x0.iter().zip(x).map(away));
+    };
+    let answer = |walker: &mut Walker, point: &[f32], fools: &[bool]| {
+        let inside = eps.is_none_or(|eps| distance(norm, &walker.sample.x0, point) <= eps);
+        if fools[0] && inside {
+            walker.sample.x.copy_from_slice(point);
+        }
+    };
+    model.ask_decisions(&mut walkers, next, answer)?;
+    Ok(walkers.into_iter().map(|walker| walker.sample).collect())
+}
+
 /// Distance of two points.
 pub(super) fn distance(norm: Norm, a: &[f32], b: &[f32]) -> f64 {
     norm.of(a.iter().zip(b).map(|(&a, &b)| f64::from(b) - f64::from(a)))

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cw::l2;
-use super::decision::{Walker, approach, start};
+use super::decision::{Walker, approach, settled, start};
 use super::query::{Loss, Model, Sample};
 use super::table::{at_least_one, check_threat, positive};
 use super::{Access, Attack, AttackSpec, Draws, Goal, Norm, Threat};
@@ -279,7 +279,8 @@ impl Attack for HopSkipJump {
                 break;
             }
         }
-        model.gather(closed.into_iter().chain(open).map(|hop| hop.walker.sample).collect())
+        let walkers = closed.into_iter().chain(open).map(|hop| hop.walker).collect();
+        model.gather(settled(self.norm, &model, self.eps, walkers)?)
     }
 }
 
