@@ -59,14 +59,16 @@ impl Step for Fast {
     }
 
     fn inputs(&self, model: &dyn Classifier, batch: &Batch<'_>, rng: &Rng) -> Result<Tensor> {
-        let [lo, hi] = model.bounds();
+        let ([lo, hi], eps) = (model.bounds(), self.threat.eps);
         let draws = batch.draws(rng, "attack");
-        let start = self.threat.random_start(batch.x, &draws, [lo, hi])?.tracked();
+        // The start may leave the box, as that of the paper does. Cut off at it, half of the black
+        // pixels of an image would start where they are, and single steps be over-fitted to soon.
+        let start = self.threat.random_start(batch.x, &draws, [lo - eps, hi + eps])?.tracked();
         let Some(g) = grad(&cross_entropy(&model.logits(&start)?, batch.y), &[&start])?.pop()
         else {
             bail!(Usage, "fast: one gradient was asked for and none came");
         };
-        let op = Fused::PgdStep { step: self.step, eps: self.threat.eps, lo, hi };
+        let op = Fused::PgdStep { step: self.step, eps, lo, hi };
         Ok(Tensor::fused(op, [start.detach(), g, batch.x.clone()]))
     }
 
