@@ -86,7 +86,8 @@ pub(crate) struct RunFlags {
     /// Replaces the result of an earlier run in the folder.
     #[arg(long)]
     pub(crate) force: bool,
-    /// `digits`, `mnist`, a folder of IDX files, a .csv or a .npz file.
+    /// `digits`, `mnist`, `breast-cancer`, `german-credit`, `location30`, a folder of IDX files, a .csv
+    /// or a .npz file.
     #[arg(long, short)]
     pub(crate) data: Option<String>,
     /// Network.

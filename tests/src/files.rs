@@ -31,6 +31,23 @@ pub fn mnist() -> Result<PathBuf, String> {
     folder("INOCULA_MNIST", "shared/data/mnist")
 }
 
+/// The folder of German credit data: `INOCULA_GERMAN_CREDIT`, or `../shared/data/german-credit` beside the
+/// checkout.
+///
+/// # Errors
+/// Why it is not there.
+pub fn german_credit() -> Result<PathBuf, String> {
+    folder("INOCULA_GERMAN_CREDIT", "shared/data/german-credit")
+}
+
+/// The folder of Location-30: `INOCULA_LOCATION30`, or `../shared/data/location30` beside the checkout.
+///
+/// # Errors
+/// Why it is not there.
+pub fn location30() -> Result<PathBuf, String> {
+    folder("INOCULA_LOCATION30", "shared/data/location30")
+}
+
 /// Whether missing files are failures.
 pub fn required() -> bool {
     std::env::var_os("INOCULA_REQUIRE_DATA").is_some_and(|v| v == "1")

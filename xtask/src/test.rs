@@ -69,6 +69,8 @@ fn find_data() -> Vec<Data> {
     let places = [
         ("golden vectors", "INOCULA_ORACLES", "../shared/oracles"),
         ("MNIST", "INOCULA_MNIST", "../shared/data/mnist"),
+        ("German credit data", "INOCULA_GERMAN_CREDIT", "../shared/data/german-credit"),
+        ("Location-30", "INOCULA_LOCATION30", "../shared/data/location30"),
     ];
     let place = |(what, variable, default): (_, _, &str)| {
         let chosen = std::env::var_os(variable).unwrap_or_else(|| default.into());

@@ -139,7 +139,8 @@ pub fn load(config: &CsvConfig) -> Result<Dataset> {
     parse(config, &bytes).map_err(|e| e.context(config.path.display()))
 }
 
-fn parse(config: &CsvConfig, bytes: &[u8]) -> Result<Dataset> {
+/// As [`load`], from the contents of the file.
+pub(super) fn parse(config: &CsvConfig, bytes: &[u8]) -> Result<Dataset> {
     let head = head(bytes)?;
     let header = has_header(config, &head)?;
     let width = head[0].len();

@@ -9,6 +9,7 @@ mod dataset;
 mod split;
 
 pub mod embedded;
+pub mod records;
 
 pub mod csv;
 pub mod idx;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::{self, CsvConfig};
 use super::npz::{self, NpzConfig};
-use super::{Dataset, embedded, idx};
+use super::{Dataset, embedded, idx, records};
 use crate::error::nearest;
 use crate::rng::Rng;
 use crate::{Result, bail};
@@ -23,6 +23,21 @@ pub enum DataSource {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         folder: Option<PathBuf>,
     },
+    /// Biopsies, benign or malignant, built into the program.
+    BreastCancer {},
+    /// Applicants for a credit, a good or a bad risk.
+    GermanCredit {
+        /// The folder with `german.data`; [`records::german_credit_folder`] if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<PathBuf>,
+    },
+    /// Profiles of visited places, in 30 clusters.
+    #[serde(rename = "location30")]
+    Location30 {
+        /// The folder with `dataset_location.tgz`; [`records::location30_folder`] if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<PathBuf>,
+    },
     /// A pair of IDX files.
     Idx {
         /// The images, `[N, H, W]`.
@@ -36,8 +51,11 @@ pub enum DataSource {
     Npz(NpzConfig),
 }
 
+/// The data sets that have a name.
+pub const NAMES: [&str; 5] = ["digits", "mnist", "breast-cancer", "german-credit", "location30"];
+
 impl DataSource {
-    /// The source that a flag means: `digits`, `mnist`, a folder of IDX files named like those of
+    /// The source that a flag means: one of [`NAMES`], a folder of IDX files named like those of
     /// MNIST, a `*.csv` or a `*.npz` file.
     ///
     /// # Errors
@@ -48,17 +66,21 @@ impl DataSource {
         match text {
             "digits" => Ok(DataSource::Digits {}),
             "mnist" => Ok(DataSource::Mnist { folder: None }),
+            "breast-cancer" => Ok(DataSource::BreastCancer {}),
+            "german-credit" => Ok(DataSource::GermanCredit { folder: None }),
+            "location30" => Ok(DataSource::Location30 { folder: None }),
             _ if path.is_dir() => Ok(DataSource::Mnist { folder: Some(path.into()) }),
             _ if csv::is_named_so(path) => Ok(DataSource::Csv(CsvConfig::new(path))),
             _ if npz::is_named_so(path) => Ok(DataSource::Npz(NpzConfig::new(path))),
-            _ => match nearest(text, ["digits", "mnist"]) {
+            _ => match nearest(text, NAMES) {
                 Some(near) => {
                     bail!(NotFound, "no data set is called '{text}'; did you mean '{near}'?")
                 }
                 None => bail!(
                     NotFound,
-                    "'{text}' is no data set; use digits, mnist, a folder of IDX files, or a file \
-                     that ends in .csv or .npz"
+                    "'{text}' is no data set; use {}, a folder of IDX files, or a file that ends in \
+                     .csv or .npz",
+                    NAMES.join(", ")
                 ),
             },
         }
@@ -74,6 +96,17 @@ impl DataSource {
         let whole = match self {
             DataSource::Mnist { folder } => return load_mnist(folder.as_deref()),
             DataSource::Digits {} => embedded::digits(),
+            DataSource::BreastCancer {} => records::breast_cancer(),
+            DataSource::GermanCredit { folder } => {
+                let folder = folder.clone().unwrap_or_else(records::german_credit_folder);
+                there("German credit data", "INOCULA_GERMAN_CREDIT", "german.data", &folder)?;
+                records::german_credit(&folder)
+            }
+            DataSource::Location30 { folder } => {
+                let folder = folder.clone().unwrap_or_else(records::location30_folder);
+                there("Location-30", "INOCULA_LOCATION30", "dataset_location.tgz", &folder)?;
+                records::location30(&folder)
+            }
             DataSource::Idx { images, labels } => idx::load(images, labels),
             DataSource::Csv(config) => csv::load(config),
             DataSource::Npz(config) => npz::load(config),
@@ -94,6 +127,15 @@ impl DataSource {
         }
         Ok((train, test))
     }
+}
+
+/// Whether the folder of a data set that has to be fetched by hand is there.
+fn there(what: &str, variable: &str, file: &str, folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let folder = folder.display();
+    bail!(NotFound, "{what} is not at {folder}; put {file} there, or set {variable} to its folder")
 }
 
 fn load_mnist(folder: Option<&Path>) -> Result<(Dataset, Dataset)> {
@@ -124,6 +166,6 @@ pub fn data_home() -> PathBuf {
     share.join("inocula")
 }
 
-fn variable(name: &str) -> Option<PathBuf> {
+pub(super) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

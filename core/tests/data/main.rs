@@ -3,6 +3,7 @@
 // The lints spare functions marked as tests, but not what these call.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod records;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -16,17 +17,22 @@ use inocula_core::data::{Dataset, digits, idx, known};
 use inocula_core::rng::Rng;
 use sha2::{Digest as _, Sha256};
 
-/// The folder of MNIST, or `None` after a line that says why.
-fn real_mnist() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/mnist");
-    let folder = std::env::var_os("INOCULA_MNIST").map_or_else(default, PathBuf::from);
+/// The folder that a variable names, by default one beside the checkout; or `None` after a line that says
+/// why.
+fn real(variable: &str, name: &str) -> Option<PathBuf> {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let folder = std::env::var_os(variable).map_or_else(|| shared.join(name), PathBuf::from);
     if folder.is_dir() {
         return Some(folder);
     }
     let required = std::env::var_os("INOCULA_REQUIRE_DATA").is_some_and(|value| value == "1");
     assert!(!required, "INOCULA_REQUIRE_DATA is set but {} is no folder", folder.display());
-    println!("not run: no MNIST at {}; set INOCULA_MNIST to its folder", folder.display());
+    println!("not run: there is no folder {}; set {variable} to it", folder.display());
     None
+}
+
+fn real_mnist() -> Option<PathBuf> {
+    real("INOCULA_MNIST", "mnist")
 }
 
 fn counts(data: &Dataset) -> Vec<usize> {
