@@ -190,7 +190,7 @@ fn beyond_the_breakdown_point_nothing_holds() {
 /// bound on norms, which is about the origin.
 #[test]
 fn rules_agree_with_those_who_agree_and_follow_shifts() {
-    let same = updates(&[&[1.5, -2.0]; 11]);
+    let same = updates(&[&[1.5, -2.0][..]; 11]);
     let base = random(11, 4, 9);
     for rule in every() {
         assert!(close(&rule.combine(&same).unwrap(), &[1.5, -2.0], 1e-12), "{rule:?}");
