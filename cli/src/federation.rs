@@ -21,6 +21,8 @@ pub(crate) struct Keeper<'a> {
     /// Between two writings of the state.
     every: Duration,
     last: Option<Instant>,
+    /// Whether a round has come to its end.
+    has_rounds: bool,
 }
 
 impl<'a> Keeper<'a> {
@@ -38,7 +40,12 @@ impl<'a> Keeper<'a> {
         fs::create_dir(&folder)?;
         fs::write_bytes(folder.join("config.toml"), config::to_toml(config)?.as_bytes())?;
         let rounds = config.federation.as_ref().map_or(0, |f| f.rounds);
-        Ok(Keeper { bar, out, rounds, every, last: None })
+        Ok(Keeper { bar, out, rounds, every, last: None, has_rounds: false })
+    }
+
+    /// Whether a round has come to its end.
+    pub(crate) fn has_rounds(&self) -> bool {
+        self.has_rounds
     }
 
     fn path(&self) -> PathBuf {
@@ -78,6 +85,7 @@ impl Watcher for Keeper<'_> {
     }
 
     fn round(&mut self, record: &RoundRecord) -> Result<()> {
+        self.has_rounds = true;
         let percent = |a: Option<f64>| a.map_or("-".into(), |a| format!("{:.1} %", 100.0 * a));
         let mut text = format!(
             "round {}: clean {}, robust {}",

@@ -148,6 +148,10 @@ fn bad_input_is_named_and_leaves_nothing() {
         fails(folder, &[&usual[..], &more].concat(), parts);
         assert!(!folder.join("run").exists(), "{flags}");
     }
+    // What only the network tells: nothing is left to go on with.
+    let far = ["federate", "simulate", "--model", "logistic", "--attack", "fgsm", "--eps", "500"];
+    fails(folder, &[&far[..], &["--out", "run"]].concat(), &["eps = 500"]);
+    assert_eq!(names(&folder.join("run")), [""; 0]);
     fs::write(folder.join("f.toml"), "[federation]\nclient = 3\n").unwrap();
     let args = ["federate", "simulate", "--config", "f.toml", "--out", "run"];
     fails(folder, &args, &["f.toml:2", "did you mean clients?"]);

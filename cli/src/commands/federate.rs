@@ -15,7 +15,7 @@ use inocula_core::nn::init_params;
 use inocula_core::optim::OptimizerConfig;
 use inocula_core::report::{EpochRecord, TrainingReport};
 use inocula_core::rng::Rng;
-use inocula_core::{DType, Device, Error, Result, bail};
+use inocula_core::{DType, Device, Error, ErrorKind, Result, bail};
 
 use super::train;
 use crate::args::{ClientPrivacyFlags, Federate, FederateCommand, Simulate};
@@ -75,7 +75,14 @@ fn simulate(flags: &Simulate, quiet: bool) -> Result<()> {
         ledger: ledger.as_deref(),
         rng: &rng.child("federation"),
     };
-    let outcome = simulation.run(&mut network, state.as_ref(), &mut keeper)?;
+    let ran = simulation.run(&mut network, state.as_ref(), &mut keeper);
+    let failed = ran.as_ref().is_err_and(|err| err.kind() != ErrorKind::Cancelled);
+    if failed && !flags.train.resume && !keeper.has_rounds() {
+        // Nothing of it was seen by anybody, so there is nothing to go on with or to account for.
+        unfinished::remove(out)?;
+        remove_ledgers(out)?;
+    }
+    let outcome = ran?;
     bar.clear();
     let description = format!("{}; clients: {}", federation.describe(), config.train.describe());
     let training = training(&outcome, description);

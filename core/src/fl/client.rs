@@ -52,7 +52,9 @@ impl Round<'_> {
     ) -> Result<Answer> {
         let rng = self.rng.child("client").index(client as u64).index(self.number as u64);
         let attacker = self.attacker(client);
-        let (mut delta, mut loss, mut spent) = (vec![0.0; self.weights.len()], None, Vec::new());
+        let mut delta = vec![0.0; self.weights.len()];
+        // Who does not train says what serves it.
+        let (mut loss, mut spent) = (Some(0.0), Vec::new());
         if attacker.is_none_or(Attacker::trains) {
             unflatten(network, self.weights)?;
             let data = self.data(client, attacker, &rng);
@@ -92,7 +94,10 @@ impl Round<'_> {
 
     fn data(&self, client: usize, attacker: Option<&Attacker>, rng: &Rng) -> Dataset {
         let own = self.train.select(&self.parts[client]);
-        attacker.map_or_else(|| own.clone(), |a| a.poison(own.clone(), rng))
+        match attacker {
+            Some(attacker) => attacker.poison(own, rng),
+            None => own,
+        }
     }
 
     fn train(
