@@ -1,6 +1,7 @@
 //! Flags. Each command's flags override its configuration file.
 
 mod audit;
+mod federate;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use inocula_core::nn::PRESETS;
 use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
+pub(crate) use self::federate::{ClientPrivacyFlags, Federate, FederateCommand, Simulate};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Trains a model and writes it to a run folder.
     Train(Box<Train>),
+    /// Trains in a federation of clients.
+    Federate(Federate),
     /// Makes a run folder of weights that were trained elsewhere.
     Import(Import),
     /// Attacks a trained model.

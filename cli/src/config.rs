@@ -4,6 +4,7 @@ use std::path::Path;
 
 use inocula_core::data::{DataSource, Dataset};
 use inocula_core::error::nearest;
+use inocula_core::fl::Federation;
 use inocula_core::nn::{Layer, ModelSpec, Preset};
 use inocula_core::train::TrainConfig;
 use inocula_core::{Error, ErrorKind, Result, bail, fs};
@@ -29,8 +30,11 @@ pub(crate) struct RunConfig {
     pub(crate) data: DataSource,
     /// The network.
     pub(crate) model: ModelConfig,
-    /// The training.
+    /// The training; of each client where there is a federation.
     pub(crate) train: TrainConfig,
+    /// The federation; none for a training in one place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) federation: Option<Federation>,
 }
 
 impl Default for RunConfig {
@@ -43,6 +47,7 @@ impl Default for RunConfig {
             data: DataSource::Digits {},
             model: ModelConfig::default(),
             train: TrainConfig::default(),
+            federation: None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod args;
 mod backends;
 mod commands;
 mod config;
+mod federation;
 mod interrupt;
 #[cfg(all(feature = "tch", unix))]
 mod openmp;

@@ -35,7 +35,8 @@ impl Bar {
         Ok(())
     }
 
-    fn draw(&mut self, phase: &str, done: usize, total: usize) {
+    /// Shows `done` of `total` in `phase`, whether the user asked to stop or not.
+    pub(crate) fn draw(&mut self, phase: &str, done: usize, total: usize) {
         if self.phase != phase {
             self.phase = phase.to_owned();
             self.bar.reset();
@@ -46,7 +47,8 @@ impl Bar {
         self.bar.set_position(done as u64);
     }
 
-    fn say(&self, message: String) {
+    /// Shows a message behind the bar.
+    pub(crate) fn say(&self, message: String) {
         self.bar.set_message(message);
     }
 

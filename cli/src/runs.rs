@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use inocula_core::data::Dataset;
+use inocula_core::fl::{ClientBudget, RoundRecord};
 use inocula_core::model::{Network, confusion};
 use inocula_core::nn::{self, ModelSpec};
 use inocula_core::place::Placement;
@@ -39,6 +40,9 @@ pub(crate) struct Metrics {
     /// How training went; absent for imported weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) training: Option<TrainingReport>,
+    /// The rounds of a federation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) federation: Option<FederationReport>,
     /// Scores on the test part.
     pub(crate) test: ClassificationReport,
 }
@@ -63,9 +67,20 @@ impl Metrics {
             seed: config.seed,
             dataset: reporting::dataset(train, test),
             training,
+            federation: None,
             test: ClassificationReport::new(&confusion, &test.class_names)?,
         })
     }
+}
+
+/// What a federation measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FederationReport {
+    /// The rounds.
+    pub(crate) rounds: Vec<RoundRecord>,
+    /// What private clients guarantee to their samples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) clients: Vec<ClientBudget>,
 }
 
 /// A run that was read back.

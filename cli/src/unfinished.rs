@@ -25,7 +25,7 @@ pub(crate) const LEDGER: &str = "ledger";
 const EVERY: Duration = Duration::from_secs(60);
 
 /// The folder of the unfinished part of the run `out`.
-fn folder(out: &Path) -> PathBuf {
+pub(crate) fn folder(out: &Path) -> PathBuf {
     out.join("unfinished")
 }
 

@@ -76,6 +76,8 @@ pub mod privacy;
 pub mod report;
 pub mod train;
 
+pub mod fl;
+
 pub use aval::{Aval, DType, Shape};
 pub use backend::{Arg, Backend, Device, DeviceInfo, Outs};
 pub use error::{Error, ErrorKind, Result};

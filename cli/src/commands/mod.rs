@@ -8,6 +8,7 @@ mod data;
 mod demo;
 mod dp;
 mod evaluate;
+mod federate;
 mod import;
 mod private;
 mod rule;
@@ -25,6 +26,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Demo(flags) => demo::run(&flags, quiet),
         Command::Train(flags) => train::run(&flags, quiet),
+        Command::Federate(flags) => federate::run(&flags, quiet),
         Command::Import(flags) => import::run(&flags),
         Command::Attack(flags) => attack::run(&flags, quiet),
         Command::Certify(flags) => certify::run(&flags, quiet),

@@ -23,6 +23,7 @@ use crate::{backends, output};
 pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
     let out = &flags.run.out;
     let config = if flags.resume { resumed(flags)? } else { configure(flags)? };
+    refuse_federation(&config, flags)?;
     config.train.check()?;
     let every = every(flags)?;
     let device = backends::open(&config.backend)?;
@@ -100,8 +101,22 @@ fn resumed(flags: &Train) -> Result<RunConfig> {
     Ok(config)
 }
 
+/// A federation is another command's.
+fn refuse_federation(config: &RunConfig, flags: &Train) -> Result<()> {
+    if config.federation.is_none() {
+        return Ok(());
+    }
+    let out = flags.run.out.display();
+    let resume = if flags.resume { "--resume " } else { "" };
+    bail!(
+        Config,
+        "train: the configuration has a federation section; use `inocula federate simulate {resume}--out \
+         {out}`, or remove it"
+    )
+}
+
 /// Sees to it that no other run is under way in the folder.
-fn begin_anew(out: &Path, force: bool) -> Result<()> {
+pub(super) fn begin_anew(out: &Path, force: bool) -> Result<()> {
     if unfinished::is_there(out) && !force {
         bail!(
             Io,
@@ -113,7 +128,7 @@ fn begin_anew(out: &Path, force: bool) -> Result<()> {
 }
 
 /// Time between two writings of the state.
-fn every(flags: &Train) -> Result<Option<Duration>> {
+pub(super) fn every(flags: &Train) -> Result<Option<Duration>> {
     let Some(seconds) = flags.checkpoint_every else { return Ok(None) };
     Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| {
         let message = format!("--checkpoint-every {seconds} must be a number of seconds, say 60");
@@ -121,7 +136,7 @@ fn every(flags: &Train) -> Result<Option<Duration>> {
     })
 }
 
-fn summarize(metrics: &Metrics) {
+pub(super) fn summarize(metrics: &Metrics) {
     let percent = |a: f64| format!("{:.2} %", 100.0 * a);
     let test = &metrics.test;
     if let Some(training) = &metrics.training {
@@ -150,7 +165,7 @@ fn summarize(metrics: &Metrics) {
 }
 
 /// The file, with what the flags change.
-fn configure(flags: &Train) -> Result<RunConfig> {
+pub(super) fn configure(flags: &Train) -> Result<RunConfig> {
     let mut config = RunConfig::of(&flags.run)?;
     if let Some(name) = &flags.optimizer {
         let named = OptimizerConfig::named(name, flags.lr)?;

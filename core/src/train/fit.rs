@@ -2,6 +2,7 @@
 
 use super::TrainConfig;
 use super::monitor::Monitor;
+use super::rule::Local;
 use super::run::Run;
 use super::state::State;
 use crate::data::Dataset;
@@ -84,7 +85,23 @@ pub fn fit(
     rng: &Rng,
     observer: &mut dyn Observer,
 ) -> Result<Trained> {
-    train_from(None, network, train, held_out, config, rng, observer)
+    let whole = Local::default();
+    train_from((None, &whole), network, train, held_out, config, rng, observer)
+}
+
+/// As [`fit`], for a client of a federation in one round, without held-out data.
+///
+/// # Errors
+/// As [`fit`].
+pub(crate) fn fit_local(
+    network: &mut Network,
+    train: &Dataset,
+    config: &TrainConfig,
+    local: &Local,
+    rng: &Rng,
+    observer: &mut dyn Observer,
+) -> Result<Trained> {
+    train_from((None, local), network, train, None, config, rng, observer)
 }
 
 /// Goes on with a training from `state`: the arguments are those that [`fit`] got, and the weights of
@@ -102,11 +119,12 @@ pub fn resume(
     rng: &Rng,
     observer: &mut dyn Observer,
 ) -> Result<Trained> {
-    train_from(Some(state), network, train, held_out, config, rng, observer)
+    let whole = Local::default();
+    train_from((Some(state), &whole), network, train, held_out, config, rng, observer)
 }
 
 fn train_from(
-    state: Option<&State>,
+    (state, local): (Option<&State>, &Local),
     network: &mut Network,
     train: &Dataset,
     held_out: Option<&Dataset>,
@@ -119,7 +137,7 @@ fn train_from(
         bail!(Data, "train: the training data are empty");
     }
     config.check_for(train.len())?;
-    let mut run = Run::new(network, train.len(), config, rng)?;
+    let mut run = Run::new(network, train.len(), config, local, rng)?;
     if let Some(state) = state {
         run.restore(state, network)?;
     }

@@ -16,9 +16,11 @@ mod state;
 use serde::{Deserialize, Serialize};
 
 pub use crate::report::EpochRecord;
+pub(crate) use fit::fit_local;
 pub use fit::{Observer, Trained, fit, resume};
 pub use monitor::warnings;
 pub use private::{Clipping, NoiseSchedule, Private};
+pub(crate) use rule::Local;
 pub use rule::{Batch, CheckedRule, RAMP, RULES, Rule, RuleEntry};
 pub use schedule::Schedule;
 pub use state::State;

@@ -7,7 +7,7 @@ use super::batches::Batches;
 use super::fit::Observer;
 use super::monitor;
 use super::private::{PrivateRun, Sums};
-use super::rule::{Batch, Carried, CheckedRule};
+use super::rule::{Batch, Carried, CheckedRule, Local};
 use super::state::{self, Position, State};
 use crate::data::Dataset;
 use crate::dp::accounting::Sampling;
@@ -24,6 +24,7 @@ use crate::{Result, Tensor, bail};
 /// A training that runs.
 pub(super) struct Run<'a> {
     config: &'a TrainConfig,
+    local: &'a Local,
     rule: CheckedRule,
     /// What the rule carries from step to step.
     carried: Option<Carried>,
@@ -47,6 +48,7 @@ impl<'a> Run<'a> {
         network: &Network,
         samples: usize,
         config: &'a TrainConfig,
+        local: &'a Local,
         rng: &'a Rng,
     ) -> Result<Self> {
         let place = Placement {
@@ -54,7 +56,7 @@ impl<'a> Run<'a> {
             dtype: network.dtype(),
             batch: config.batch_size,
         };
-        let mut rule = config.rule.check()?;
+        let mut rule = local.around(&config.rule)?;
         rule.prepare(network)?;
         if let Some(attack) = &config.monitor {
             monitor::check_within(attack, network)?;
@@ -83,6 +85,7 @@ impl<'a> Run<'a> {
             history: Vec::new(),
             started: Instant::now(),
             config,
+            local,
             rng,
         })
     }
@@ -285,7 +288,7 @@ impl<'a> Run<'a> {
 
     /// Share of the training that is behind.
     fn progress(&self) -> f64 {
-        self.at.step as f64 / self.steps as f64
+        self.local.progress(self.at.step as f64 / self.steps as f64)
     }
 
     /// The randomness of dropout in this step.
@@ -295,7 +298,8 @@ impl<'a> Run<'a> {
 
     /// Moves the weights along `grads`.
     fn descend(&mut self, network: &mut Network, grads: Vec<Tensor>) -> Result<()> {
-        let scale = self.config.schedule.factor((self.at.step as f64 + 0.5) / self.steps as f64);
+        let middle = self.local.progress((self.at.step as f64 + 0.5) / self.steps as f64);
+        let scale = self.config.schedule.factor(middle);
         let next = self.optimizer.step(network.params().clone(), grads, scale)?;
         network.set_params(next);
         Ok(())

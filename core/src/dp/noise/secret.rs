@@ -78,6 +78,11 @@ impl Secret {
         Secret { key: std::array::from_fn(|_| rng.below(256) as u8), origin: Origin::Seed }
     }
 
+    /// 32 bytes below this key, for a key of another algorithm.
+    pub(crate) fn seed(&self) -> [u8; 32] {
+        self.child("seed").key
+    }
+
     /// Whether nobody can know the noise; false if it follows from a seed.
     pub fn is_secret(&self) -> bool {
         self.origin == Origin::OperatingSystem

@@ -10,6 +10,7 @@ mod certified;
 mod ensemble;
 mod fast;
 mod free;
+mod local;
 mod mart;
 mod pass;
 mod replacing;
@@ -21,6 +22,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(super) use free::Carried;
+use free::Free;
+pub(crate) use local::Local;
 pub use pass::Batch;
 use pass::{Pass, Step};
 pub use table::{RULES, RuleEntry};
@@ -297,7 +300,7 @@ impl CheckedRule {
         dropout: &mut Rng,
         rng: &Rng,
     ) -> Result<Tensor> {
-        self.step.losses(&mut Pass { network, params, dropout, rng }, batch, made)
+        self.step.losses(&mut Pass { network, params, shift: None, dropout, rng }, batch, made)
     }
 
     /// The inputs of a step that attacks have made, others as they are. The attack sees the model in

@@ -35,6 +35,8 @@ pub(super) struct Pass<'a> {
     pub(super) network: &'a Network,
     /// The weights that the losses are differentiated in.
     pub(super) params: &'a Params,
+    /// What is added to all logits, `[1, classes]`; nothing but with calibrated clients.
+    pub(super) shift: Option<&'a Tensor>,
     /// The randomness of dropout, which one pass after another draws from.
     pub(super) dropout: &'a mut Rng,
     /// All other randomness of the training.
@@ -44,17 +46,32 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// Logits in training mode.
     pub(super) fn logits(&mut self, x: &Tensor) -> Result<Tensor> {
-        self.network.forward(self.params, x, &mut Mode::Train(&mut *self.dropout))
+        let made = self.network.forward(self.params, x, &mut Mode::Train(&mut *self.dropout))?;
+        Ok(self.calibrated(made))
     }
 
     /// Logits in evaluation mode.
     pub(super) fn evaluated(&self, x: &Tensor) -> Result<Tensor> {
-        self.network.forward(self.params, x, &mut Mode::Eval)
+        Ok(self.calibrated(self.network.forward(self.params, x, &mut Mode::Eval)?))
+    }
+
+    fn calibrated(&self, logits: Tensor) -> Tensor {
+        match self.shift {
+            None => logits,
+            Some(shift) => logits + shift.clone(),
+        }
     }
 
     /// The same with other weights.
     pub(super) fn at<'b>(&'b mut self, params: &'b Params) -> Pass<'b> {
-        Pass { network: self.network, params, dropout: &mut *self.dropout, rng: self.rng }
+        let Pass { network, shift, rng, .. } = *self;
+        Pass { network, params, shift, dropout: &mut *self.dropout, rng }
+    }
+
+    /// The same with `shift` added to all logits.
+    pub(super) fn shifted<'b>(&'b mut self, shift: Option<&'b Tensor>) -> Pass<'b> {
+        let Pass { network, params, rng, .. } = *self;
+        Pass { network, params, shift, dropout: &mut *self.dropout, rng }
     }
 }
 
