@@ -1,3 +1,7 @@
 //! Attacks on the privacy of the training data.
 
 pub mod membership;
+pub mod reconstruction;
+
+mod descend;
+pub mod prior;
