@@ -18,6 +18,7 @@ mod model;
 mod picture;
 mod png;
 mod run;
+mod sheet;
 mod svg;
 mod table;
 
