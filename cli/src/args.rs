@@ -1,6 +1,7 @@
 //! Flags. Each command's flags override its configuration file.
 
 mod audit;
+mod leakage;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,9 @@ use inocula_core::nn::PRESETS;
 use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
+pub(crate) use self::leakage::{
+    AuditAttributes, AuditInversion, AuditReconstruction, AuditedRun,
+};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.
@@ -44,7 +48,7 @@ pub(crate) enum Command {
     Evaluate(Evaluate),
     /// Accounts for differentially private training: epsilon of a noise, noise for an epsilon.
     Dp(Dp),
-    /// Attacks a mechanism of privacy, to see whether it leaks more than it claims.
+    /// Attacks the privacy of a mechanism, or of the data that a model was trained on.
     Audit(Audit),
     /// Downloads data sets.
     Data(Data),

@@ -6,6 +6,7 @@ use inocula_core::evaluate::{Contender, Plan, evaluate};
 use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail};
 
+use super::leakage;
 use crate::args::Evaluate;
 use crate::progress::Bar;
 use crate::reporting::Setting;
@@ -35,10 +36,13 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
 
     let mut bar = Bar::new(quiet);
     let rng = Rng::new(seed).child("evaluate");
-    let findings = evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
+    let mut findings = evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
         bar.show(phase, done, total)
     })?;
     bar.clear();
+    for (model, run) in findings.models.iter_mut().zip(&flags.runs) {
+        leakage::attach(model, run)?;
+    }
     let setting = Setting {
         title: format!("{}: {} models compared", test.name, contenders.len()),
         backend: &backend,

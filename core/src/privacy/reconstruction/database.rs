@@ -6,11 +6,14 @@
 //! missing one, `(p - e_y) x^T` for the weights and `p - e_y` for the bias: a division gives the record,
 //! and the only negative entry its label. No search, and exact as far as the optimum is reached.
 
+use super::experiment::{Outcome, judge};
 use crate::data::Dataset;
 use crate::grad::grad;
 use crate::lbfgs::{Lbfgs, Minimum};
 use crate::loss::cross_entropy;
 use crate::place::Placement;
+use crate::privacy::descend::Progress;
+use crate::report::Rate;
 use crate::{DType, Device, Error, ErrorKind, Result, Tensor, bail};
 
 /// Softmax regression `z = x W^T + b` at the optimum of the mean loss plus
@@ -47,10 +50,23 @@ impl Convex {
     /// `penalty` is not positive (there is no optimum without it where classes can be separated), the
     /// data are empty, or the device does not compute in f64.
     pub fn train(device: &Device, data: &Dataset, penalty: f64) -> Result<Self> {
+        let all: Vec<usize> = (0..data.len()).collect();
+        Self::train_on(device, (data, &all), penalty)
+    }
+
+    /// Trains on the records `rows` of `data` to the optimum.
+    ///
+    /// # Errors
+    /// As [`Convex::train`].
+    pub fn train_on(
+        device: &Device,
+        (data, rows): (&Dataset, &[usize]),
+        penalty: f64,
+    ) -> Result<Self> {
         if !(penalty > 0.0 && penalty.is_finite()) {
             bail!(Config, "database: penalty = {penalty} must be positive, say 0.01");
         }
-        let (x, y) = flat(device, data, &(0..data.len()).collect::<Vec<_>>())?;
+        let (x, y) = flat(device, data, rows)?;
         let zeros = |shape: &[usize]| Tensor::zeros(device, DType::F64, shape);
         let start = vec![zeros(&[data.classes, x.dim(1)]), zeros(&[data.classes])];
         let objective = &mut |at: &[Tensor]| {
@@ -69,22 +85,11 @@ impl Convex {
         Ok(Convex { weight, bias, penalty, gradient_norm })
     }
 
-    /// Logits of a data set's records by the model, `[N, classes]`.
+    /// The sum of the gradients of records, `[classes, D]` and `[classes]`.
     ///
     /// # Errors
-    /// The records have another width, or the device failed.
-    pub fn logits(&self, data: &Dataset) -> Result<Tensor> {
-        let rows: Vec<usize> = (0..data.len()).collect();
-        let (x, _) = flat(self.weight.device(), data, &rows)?;
-        Ok(logits(&x, &self.weight, &self.bias).check()?.clone())
-    }
-
-    /// The sum of the gradients of all records of `data`, `[classes, D]` and `[classes]`: computed once,
-    /// any one record can be left out of it.
-    ///
-    /// # Errors
-    /// As [`Convex::logits`].
-    pub fn gradient_sum(&self, data: &Dataset, rows: &[usize]) -> Result<[Vec<f64>; 2]> {
+    /// There is no record, or the device failed.
+    fn gradient_sum(&self, data: &Dataset, rows: &[usize]) -> Result<[Vec<f64>; 2]> {
         let (x, y) = flat(self.weight.device(), data, rows)?;
         let (w, b) = (self.weight.tracked(), self.bias.tracked());
         let g = grad(&cross_entropy(&logits(&x, &w, &b), &y).sum_all(), &[&w, &b])?;
@@ -105,7 +110,7 @@ impl Convex {
     ///
     /// # Errors
     /// As [`Convex::missing`].
-    pub fn solve(&self, [w, b]: &[Vec<f64>; 2], records: usize) -> Result<Record> {
+    fn solve(&self, [w, b]: &[Vec<f64>; 2], records: usize) -> Result<Record> {
         let pull = records as f64 * self.penalty;
         let rest = |sum: &[f64], at: Vec<f64>| -> Vec<f64> {
             sum.iter().zip(at).map(|(g, at)| -g - pull * at).collect()
@@ -145,4 +150,37 @@ fn flat(device: &Device, data: &Dataset, rows: &[usize]) -> Result<(Tensor, Tens
     let (x, y) = place.tensors(data, rows)?;
     let width = data.shape.iter().product();
     Ok((x.reshape(&[rows.len(), width]), y))
+}
+
+/// Trains on the records `all` of `data` and reconstructs each of `rows`, which are among them, from
+/// the others. `strangers` are records that were not trained on: their mean is the guess of an attacker
+/// who has marginals only.
+///
+/// # Errors
+/// As [`Convex::train`] and [`Convex::missing`], or a row is not among `all`.
+pub fn attack(
+    device: &Device,
+    (data, all): (&Dataset, &[usize]),
+    rows: &[usize],
+    penalty: f64,
+    strangers: &Dataset,
+    recovered_from: f64,
+    progress: Progress<'_>,
+) -> Result<Outcome> {
+    if let Some(row) = rows.iter().find(|r| !all.contains(r)) {
+        bail!(Usage, "database: record {row} is not among those trained on; pass one that is");
+    }
+    let model = Convex::train_on(device, (data, all), penalty)?;
+    let (mut guesses, mut right) = (Vec::new(), 0);
+    for (i, &row) in rows.iter().enumerate() {
+        progress(i, rows.len())?;
+        let known: Vec<usize> = all.iter().copied().filter(|&r| r != row).collect();
+        let found = model.missing(data, &known)?;
+        right += usize::from(found.label == data.labels[row]);
+        guesses.push((row, found.x.into_iter().map(|v| v as f32).collect()));
+    }
+    let leak = format!("softmax regression on {} records and all but one of them", all.len());
+    let mut outcome = judge("database", &leak, data, guesses, strangers, recovered_from)?;
+    outcome.report.labels = Some(Rate::new(right, rows.len())?);
+    Ok(outcome)
 }

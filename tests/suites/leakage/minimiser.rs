@@ -6,7 +6,7 @@ use inocula_core::grad::grad;
 use inocula_tests::harness::{Outcome, ensure};
 
 /// `sum_i c_i (x_i - i)^2 / 2` over two tensors, curvatures from 1 to 1000.
-pub fn quadratic(device: &Device) -> Outcome {
+pub(crate) fn quadratic(device: &Device) -> Outcome {
     for (dtype, off) in [(DType::F32, 1e-4), (DType::F64, 1e-9)] {
         let n = 20;
         let scale = |i: usize| 1000f64.powf(i as f64 / (n - 1) as f64);
@@ -35,7 +35,7 @@ pub fn quadratic(device: &Device) -> Outcome {
 }
 
 /// Rosenbrock's function in ten variables, from its usual start.
-pub fn rosenbrock(device: &Device) -> Outcome {
+pub(crate) fn rosenbrock(device: &Device) -> Outcome {
     let n = 10;
     let start: Vec<f64> = (0..n).map(|i| if i % 2 == 0 { -1.2 } else { 1.0 }).collect();
     let start = vec![Tensor::from_f64(device, DType::F64, &start, &[n])?];
@@ -53,7 +53,7 @@ pub fn rosenbrock(device: &Device) -> Outcome {
 }
 
 /// A step into a region without values is taken back; a start there is refused.
-pub fn not_finite(device: &Device) -> Outcome {
+pub(crate) fn not_finite(device: &Device) -> Outcome {
     let log = |x: &[Tensor]| {
         let x = x[0].tracked();
         let value = (&x - &x.log()).sum_all();

@@ -33,7 +33,7 @@ fn divided(
     Ok((guess.x.to_f64_vec()?, x.to_f64_vec()?))
 }
 
-pub fn division(device: &Device) -> Outcome {
+pub(crate) fn division(device: &Device) -> Outcome {
     for (dtype, off) in [(DType::F64, 1e-6), (DType::F32, 1e-4)] {
         for model in ["mlp", "logistic"] {
             for row in [0, 17, 400] {
@@ -47,7 +47,7 @@ pub fn division(device: &Device) -> Outcome {
 }
 
 /// Of eight records in 128 ReLU units, some are shown alone.
-pub fn batch(device: &Device) -> Outcome {
+pub(crate) fn batch(device: &Device) -> Outcome {
     let rows: Vec<usize> = (0..8).map(|i| i * 31).collect();
     let (got, want) = divided(device, DType::F64, "mlp", &rows)?;
     let shown = |want: &[f64]| got.chunks(64).any(|got| relative(got, want) <= 1e-6);
@@ -56,7 +56,7 @@ pub fn batch(device: &Device) -> Outcome {
 }
 
 /// iDLG's rule has no exception at batches of one.
-pub fn labels(device: &Device) -> Outcome {
+pub(crate) fn labels(device: &Device) -> Outcome {
     let (data, _) = records()?;
     let place = Placement::new(device);
     let method = Method::named("idlg")?;
@@ -73,7 +73,7 @@ pub fn labels(device: &Device) -> Outcome {
     Ok(())
 }
 
-pub fn database(device: &Device) -> Outcome {
+pub(crate) fn database(device: &Device) -> Outcome {
     let (data, _) = records()?;
     let data = data.take_stratified(150, &Rng::new(4));
     let model = Convex::train(device, &data, 0.01)?;

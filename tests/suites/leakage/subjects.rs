@@ -10,12 +10,12 @@ use inocula_core::{DType, Device};
 use libtest_mimic::Failed;
 
 /// A preset for the digits with weights that are not trained.
-pub fn preset(device: &Device, dtype: DType, name: &str) -> Result<Network, Failed> {
+pub(crate) fn preset(device: &Device, dtype: DType, name: &str) -> Result<Network, Failed> {
     fresh(device, dtype, Preset::find(name)?.spec(&[1, 8, 8], 10, [0.0, 1.0])?)
 }
 
 /// A smooth network, as the paper of DLG uses: strided convolutions and no ReLU.
-pub fn smooth(device: &Device, dtype: DType) -> Result<Network, Failed> {
+pub(crate) fn smooth(device: &Device, dtype: DType) -> Result<Network, Failed> {
     let layers = vec![
         Layer::Conv2d(Conv2d::new(8, 3, 1, 1)),
         Layer::Tanh(Tanh {}),
@@ -34,12 +34,12 @@ fn fresh(device: &Device, dtype: DType, spec: ModelSpec) -> Result<Network, Fail
 }
 
 /// The digits, and others of their kind.
-pub fn records() -> Result<(Dataset, Dataset), Failed> {
+pub(crate) fn records() -> Result<(Dataset, Dataset), Failed> {
     Ok(digits()?.split_stratified(0.25, &Rng::new(2).child("split")))
 }
 
 /// A method on records that share nothing, with labels read off.
-pub fn single(method: Method) -> Experiment {
+pub(crate) fn single(method: Method) -> Experiment {
     Experiment {
         method,
         batch: 1,
@@ -51,7 +51,7 @@ pub fn single(method: Method) -> Experiment {
 }
 
 /// Runs an experiment on the digits.
-pub fn attack(
+pub(crate) fn attack(
     experiment: &Experiment,
     network: &Network,
     rows: &[usize],

@@ -1,13 +1,17 @@
-//! Attacks that reconstruct training data, each held to what its paper proves or shows: division is
-//! exact, smooth networks give records up, noise takes them back.
+//! Attacks on training data, each held to what its paper proves or shows: division is exact, smooth
+//! networks give records up, noise takes them back, planted dependencies are found and absent ones not.
 
-#[path = "reconstruction/exact.rs"]
+#[path = "leakage/attributes.rs"]
+mod attributes;
+#[path = "leakage/exact.rs"]
 mod exact;
-#[path = "reconstruction/minimiser.rs"]
+#[path = "leakage/inversion.rs"]
+mod inversion;
+#[path = "leakage/minimiser.rs"]
 mod minimiser;
-#[path = "reconstruction/search.rs"]
+#[path = "leakage/search.rs"]
 mod search;
-#[path = "reconstruction/subjects.rs"]
+#[path = "leakage/subjects.rs"]
 mod subjects;
 
 use std::process::ExitCode;
@@ -29,6 +33,15 @@ fn main() -> ExitCode {
         ("search::clipping_and_noise_destroy_it", search::noise),
         ("search::updates_need_their_steps_unrolled", search::updates),
         ("search::outputs_of_layers", search::outputs),
+        ("inversion::miface_stops_as_published", inversion::miface),
+        ("inversion::miface_without_progress", inversion::miface_without_progress),
+        ("inversion::a_network_apart_judges", inversion::judgement),
+        ("inversion::classes_do_not_depend_on_each_other", inversion::alone),
+        ("attributes::a_planted_dependency_is_found", attributes::planted),
+        ("attributes::independent_fields_are_not", attributes::independent),
+        ("attributes::what_was_memorised_is_private", attributes::memorised),
+        ("attributes::several_fields_at_once", attributes::two_fields),
+        ("explore", search::explore),
         ("search::bad_requests", search::bad_requests),
     ];
     run(cases.iter().map(|&(name, check)| Case::new(name, check)).collect())
