@@ -13,9 +13,7 @@ use inocula_core::nn::PRESETS;
 use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
-pub(crate) use self::leakage::{
-    AuditAttributes, AuditInversion, AuditReconstruction, AuditedRun,
-};
+pub(crate) use self::leakage::{AuditAttributes, AuditInversion, AuditReconstruction, AuditedRun};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.

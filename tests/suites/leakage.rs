@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         ("exact::the_missing_record_of_a_convex_model", exact::database),
         ("search::dlg_on_a_smooth_network", search::dlg),
         ("search::dlg_finds_labels_too", search::dlg_labels),
-        ("search::cosine_on_a_network_with_pooling", search::cosine),
+        ("search::cosine_on_a_convolutional_network", search::cosine),
+        ("search::batches_are_found_as_one", search::batch),
         ("search::clipping_and_noise_destroy_it", search::noise),
         ("search::updates_need_their_steps_unrolled", search::updates),
         ("search::outputs_of_layers", search::outputs),
@@ -41,7 +42,6 @@ fn main() -> ExitCode {
         ("attributes::independent_fields_are_not", attributes::independent),
         ("attributes::what_was_memorised_is_private", attributes::memorised),
         ("attributes::several_fields_at_once", attributes::two_fields),
-        ("explore", search::explore),
         ("search::bad_requests", search::bad_requests),
     ];
     run(cases.iter().map(|&(name, check)| Case::new(name, check)).collect())

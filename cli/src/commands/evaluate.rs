@@ -24,6 +24,7 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     let device = backends::open(&backend)?;
     let runs = flags.runs.iter().map(|r| runs::read(r, &device)).collect::<Result<Vec<_>>>()?;
     same_data(&runs)?;
+    let audits = flags.runs.iter().map(|r| leakage::Found::read(r)).collect::<Result<Vec<_>>>()?;
     runs::prepare(&flags.out, "report.json", flags.force)?;
     let base = &runs[0].config;
     let (train, test) = base.datasets()?;
@@ -36,12 +37,13 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
 
     let mut bar = Bar::new(quiet);
     let rng = Rng::new(seed).child("evaluate");
-    let mut findings = evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
-        bar.show(phase, done, total)
-    })?;
+    let mut findings =
+        evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
+            bar.show(phase, done, total)
+        })?;
     bar.clear();
-    for (model, run) in findings.models.iter_mut().zip(&flags.runs) {
-        leakage::attach(model, run)?;
+    for (model, audits) in findings.models.iter_mut().zip(audits) {
+        audits.attach(model);
     }
     let setting = Setting {
         title: format!("{}: {} models compared", test.name, contenders.len()),

@@ -17,7 +17,12 @@ pub(super) fn data_uri(picture: &Picture) -> Option<String> {
 }
 
 /// The bytes of a file, or `None` if the sizes do not fit together.
-pub(super) fn encode(width: usize, height: usize, channels: usize, pixels: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn encode(
+    width: usize,
+    height: usize,
+    channels: usize,
+    pixels: &[u8],
+) -> Option<Vec<u8>> {
     let colour_type = match channels {
         1 => 0u8,
         3 => 2,

@@ -61,8 +61,7 @@ fn audit(
     fit(&mut network, &members, None, &config, &rng.child("train"), &mut ())?;
     let fields = fields.iter().map(|(name, columns)| Field::new(name, columns.clone(), &auxiliary));
     let fields = fields.collect::<Result<Vec<_>, _>>()?;
-    let records =
-        Records { members: &members, non_members: &non_members, auxiliary: &auxiliary };
+    let records = Records { members: &members, non_members: &non_members, auxiliary: &auxiliary };
     Ok(infer(attacks, &network, &fields, &records, &rng, &mut |_, _, _| Ok(()))?)
 }
 
@@ -83,24 +82,30 @@ pub(crate) fn planted(device: &Device) -> Outcome {
         for figures in [&attack.members, &attack.non_members] {
             let marginals = &figures.baselines[0];
             ensure(marginals.baseline == "most frequent value", || marginals.baseline.clone())?;
-            ensure(marginals.lift.low > 0.2, || format!("{}: {:?}", attack.attack, marginals.lift))?;
+            ensure(marginals.lift.low > 0.2, || {
+                format!("{}: {:?}", attack.attack, marginals.lift)
+            })?;
         }
     }
     Ok(())
 }
 
-/// The label has nothing to do with the text: no lift over either baseline is shown.
+/// The label has nothing to do with the text: the search by labels shows no lift over the marginals. The
+/// black-box attack sees what the model makes of the whole record, the text included, so it may well
+/// find it; but of members no better than of others.
 pub(crate) fn independent(device: &Device) -> Outcome {
     let label = |number: usize, _: usize, die: usize| if number < 2 { die } else { number / 4 };
     let report = audit(device, label, 8, &[("text", 4..7)], &every())?;
     for attack in &report.attacks {
+        let gap = &attack.member_gap;
+        ensure(gap.low <= 0.0 && gap.high >= 0.0, || format!("{}: {gap:?}", attack.attack))?;
+    }
+    for name in ["map-confusion", "map-likelihood"] {
+        let attack = found(&report, name)?;
         for figures in [&attack.members, &attack.non_members] {
-            let marginals = &figures.baselines[0].lift;
-            ensure(marginals.low <= 0.0, || format!("{}: {marginals:?}", attack.attack))?;
+            let lift = &figures.baselines[0].lift;
+            ensure(lift.low <= 0.0 && lift.high >= 0.0, || format!("{name}: {lift:?}"))?;
         }
-        let covered = attack.non_members.baselines[0].lift;
-        let name = attack.attack.as_str();
-        ensure(name == "black-box" || covered.high >= 0.0, || format!("{name}: {covered:?}"))?;
         ensure(attack.finding.contains("another may not"), || attack.finding.clone())?;
     }
     Ok(())

@@ -2,7 +2,9 @@
 
 use inocula_core::place::Placement;
 use inocula_core::privacy::reconstruction::database::Convex;
-use inocula_core::privacy::reconstruction::{Analytic, Method, infer_labels, observe, Leaked, Seen};
+use inocula_core::privacy::reconstruction::{
+    Analytic, Leaked, Method, Seen, infer_labels, observe,
+};
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Device};
 use inocula_tests::harness::{Outcome, ensure};
@@ -83,8 +85,12 @@ pub(crate) fn database(device: &Device) -> Outcome {
         let want: Vec<f64> =
             data.features[target * 64..(target + 1) * 64].iter().map(|&v| f64::from(v)).collect();
         let worst = relative(&got.x, &want);
-        ensure(worst <= 1e-6, || format!("record {target}: {worst:e}, left {:e}", model.gradient_norm))?;
-        ensure(got.label == data.labels[target], || format!("record {target}: label {}", got.label))?;
+        ensure(worst <= 1e-6, || {
+            format!("record {target}: {worst:e}, left {:e}", model.gradient_norm)
+        })?;
+        ensure(got.label == data.labels[target], || {
+            format!("record {target}: label {}", got.label)
+        })?;
     }
     ensure(Convex::train(device, &data, 0.0).is_err(), || "no penalty was accepted".into())
 }

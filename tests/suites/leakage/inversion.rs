@@ -7,8 +7,8 @@ use inocula_core::privacy::inversion::{
     Evaluator, Inversion, Inverted, MiFace, Optimised, Stop, judge,
 };
 use inocula_core::rng::Rng;
-use inocula_core::{DType, Device};
 use inocula_core::train::{TrainConfig, fit};
+use inocula_core::{DType, Device};
 use inocula_tests::harness::{Outcome, ensure};
 use libtest_mimic::Failed;
 
@@ -79,7 +79,8 @@ pub(crate) fn judgement(device: &Device) -> Outcome {
     ensure(report.confidence.min > 0.9, || format!("{:?}", report.confidence))?;
     ensure(report.ssim_window == Some(7), || format!("{:?}", report.ssim_window))?;
     let fresh = preset(device, DType::F32, "mlp")?;
-    let nothing = judge("optimised", &inverted(&attack, &fresh)?, &CLASSES, &evaluator, &Rng::new(1))?;
+    let nothing =
+        judge("optimised", &inverted(&attack, &fresh)?, &CLASSES, &evaluator, &Rng::new(1))?;
     ensure(nothing.recognised.rate < report.recognised.rate, || nothing.finding.clone())?;
     ensure(nothing.finding.contains("95 % interval"), || nothing.finding.clone())?;
     ensure(nothing.feature_distance.mean > report.feature_distance.mean, || {

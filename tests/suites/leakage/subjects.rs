@@ -25,7 +25,11 @@ pub(crate) fn smooth(device: &Device, dtype: DType) -> Result<Network, Failed> {
         Layer::Flatten(Flatten {}),
         Layer::Linear(Linear { features: 10, bias: true }),
     ];
-    fresh(device, dtype, ModelSpec { input: vec![1, 8, 8], classes: 10, bounds: [0.0, 1.0], layers })
+    fresh(
+        device,
+        dtype,
+        ModelSpec { input: vec![1, 8, 8], classes: 10, bounds: [0.0, 1.0], layers },
+    )
 }
 
 fn fresh(device: &Device, dtype: DType, spec: ModelSpec) -> Result<Network, Failed> {

@@ -27,8 +27,7 @@ pub(in crate::commands) fn run(flags: &AuditAttributes, quiet: bool) -> Result<(
     let non_members = others.take_stratified(n, &rng.child("non-members"));
     let field = |word: &String| Field::new(word, columns(word, &known)?, &auxiliary);
     let fields = flags.fields.iter().map(field).collect::<Result<Vec<_>>>()?;
-    let records =
-        Records { members: &members, non_members: &non_members, auxiliary: &auxiliary };
+    let records = Records { members: &members, non_members: &non_members, auxiliary: &auxiliary };
     let mut bar = Bar::new(quiet);
     let network = &audited.run.network;
     let result = infer(&attacks, network, &fields, &records, &rng, &mut |phase, done, total| {

@@ -19,7 +19,8 @@ use crate::output;
 use crate::progress::{Bar, Training};
 
 pub(in crate::commands) fn run(flags: &AuditInversion, quiet: bool) -> Result<()> {
-    let attacks = flags.attacks.iter().map(|name| attack(name, flags)).collect::<Result<Vec<_>>>()?;
+    let attacks =
+        flags.attacks.iter().map(|name| attack(name, flags)).collect::<Result<Vec<_>>>()?;
     if flags.per_class == 0 {
         bail!(Config, "--per-class 0 leaves nothing to invert; give at least 1");
     }
@@ -133,9 +134,8 @@ fn pictures(
         return Ok(None);
     }
     let bounds = [f64::from(train.bounds.0), f64::from(train.bounds.1)];
-    let picture = |values: &[f32], label: String| {
-        Picture::from_sample(values, &train.shape, bounds, label)
-    };
+    let picture =
+        |values: &[f32], label: String| Picture::from_sample(values, &train.shape, bounds, label);
     let each: usize = train.shape.iter().product();
     let values = made.iter().map(|(_, inverted)| inverted.x.cast(DType::F32).to_vec::<f32>());
     let values = values.collect::<Result<Vec<_>>>()?;
@@ -154,9 +154,10 @@ fn pictures(
     let found = reports.iter().flat_map(|r| [r.attack.clone(), "nearest training sample".into()]);
     Ok(Some(PictureGrid {
         title: format!("Inversions of {}", audited.run.name),
-        caption: "The mean of each class, and what each attack made of the model's weights, beside \
+        caption:
+            "The mean of each class, and what each attack made of the model's weights, beside \
                   the training sample of the class that is nearest to it."
-            .into(),
+                .into(),
         columns: std::iter::once("class mean".to_owned()).chain(found).collect(),
         rows,
     }))

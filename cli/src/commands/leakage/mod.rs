@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use inocula_core::data::Dataset;
 use inocula_core::report::{
-    BackendSection, Cell, Column, DatasetSection, HostSection, ModelReport, PictureGrid,
-    ProgramSection, Rate, Spread, Table,
+    AttributesReport, BackendSection, Cell, Column, DatasetSection, HostSection, InversionReport,
+    ModelReport, PictureGrid, ProgramSection, Rate, ReconstructionReport, Spread, Table,
 };
 use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail, fs};
@@ -120,19 +120,36 @@ impl Audited {
 
 /// The digest of a run's weights.
 fn digest(run: &Path) -> Result<String> {
-    let bytes = fs::read(&run.join("model.safetensors"), u64::MAX)?;
+    let bytes = fs::read(run.join("model.safetensors"), u64::MAX)?;
     Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// Puts what audits left in the folder of a run into the report of its model.
-///
-/// # Errors
-/// A file is damaged, or of other weights than the run has now.
-pub(super) fn attach(model: &mut ModelReport, run: &Path) -> Result<()> {
-    model.inversion = read(run, "inversion")?;
-    model.reconstruction = read(run, "reconstruction")?;
-    model.attributes = read(run, "attributes")?;
-    Ok(())
+/// What audits left in the folder of a run.
+pub(super) struct Found {
+    inversion: Option<InversionReport>,
+    reconstruction: Option<ReconstructionReport>,
+    attributes: Option<AttributesReport>,
+}
+
+impl Found {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// A file is damaged, or of other weights than the run has now.
+    pub(super) fn read(run: &Path) -> Result<Self> {
+        Ok(Found {
+            inversion: read(run, "inversion")?,
+            reconstruction: read(run, "reconstruction")?,
+            attributes: read(run, "attributes")?,
+        })
+    }
+
+    /// Puts it into the report of the run's model.
+    pub(super) fn attach(self, model: &mut ModelReport) {
+        model.inversion = self.inversion;
+        model.reconstruction = self.reconstruction;
+        model.attributes = self.attributes;
+    }
 }
 
 fn read<T: DeserializeOwned>(run: &Path, name: &str) -> Result<Option<T>> {

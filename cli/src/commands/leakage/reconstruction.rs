@@ -69,8 +69,7 @@ fn plan(flags: &AuditReconstruction) -> Result<Vec<Part>> {
     if flags.samples == 0 {
         bail!(Config, "--samples 0 leaves nothing to attack; give at least 1");
     }
-    let defence =
-        flags.clip.map(|clip| Defence { clip, noise_multiplier: flags.noise_multiplier });
+    let defence = flags.clip.map(|clip| Defence { clip, noise_multiplier: flags.noise_multiplier });
     if let Some(defence) = &defence {
         defence.check()?;
     }
@@ -188,9 +187,9 @@ fn config(flags: &AuditReconstruction, plan: &[Part]) -> Result<serde_json::Valu
             Ok(serde_json::json!({ "type": "database", "records": records, "penalty": penalty }))
         }
     });
-    let defence = flags.clip.map(|clip| {
-        serde_json::json!({ "clip": clip, "noise_multiplier": flags.noise_multiplier })
-    });
+    let defence = flags.clip.map(
+        |clip| serde_json::json!({ "clip": clip, "noise_multiplier": flags.noise_multiplier }),
+    );
     Ok(serde_json::json!({
         "methods": methods.collect::<Result<Vec<_>>>()?,
         "samples": flags.samples,
@@ -210,9 +209,8 @@ fn pictures(audited: &Audited, outcomes: &[Outcome]) -> Result<Option<PictureGri
         return Ok(None);
     }
     let bounds = [f64::from(train.bounds.0), f64::from(train.bounds.1)];
-    let picture = |values: &[f32], label: String| {
-        Picture::from_sample(values, &train.shape, bounds, label)
-    };
+    let picture =
+        |values: &[f32], label: String| Picture::from_sample(values, &train.shape, bounds, label);
     let each: usize = train.shape.iter().product();
     let mut rows = Vec::new();
     for (at, first) in outcomes.first().iter().flat_map(|o| &o.rows).enumerate().take(SHOWN) {
@@ -255,7 +253,9 @@ fn print(attacks: &[ReconstructionAttack]) {
         ["Method", "Seen", "Recovered", "PSNR, dB", "Mean record", "SSIM", "Labels", "Seconds"];
     show(&headings, 2, attacks.iter().map(row).collect());
     if let Some(window) = attacks.iter().find_map(|a| a.ssim_window).filter(|w| *w < 11) {
-        output::line(format!("SSIM has windows of {window} x {window}: the pictures are too small for 11."));
+        output::line(format!(
+            "SSIM has windows of {window} x {window}: the pictures are too small for 11."
+        ));
     }
     for attack in attacks {
         output::line(format!("- {}.", attack.finding));

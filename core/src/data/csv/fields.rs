@@ -39,7 +39,8 @@ mod tests {
     #[test]
     fn texts_span_several_columns() {
         let config = CsvConfig { categorical: true, ..CsvConfig::new("x.csv") };
-        let found = parse(&config, b"age,home,sex,y\n20,own,f,1\n30,rent,m,0\n40,free,m,1\n").unwrap();
+        let found =
+            parse(&config, b"age,home,sex,y\n20,own,f,1\n30,rent,m,0\n40,free,m,1\n").unwrap();
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         let spans: Vec<Range<usize>> = found.iter().map(|(_, span)| span.clone()).collect();
         assert_eq!(names, ["age", "home", "sex"]);

@@ -35,7 +35,10 @@ impl Field {
         let width = width(auxiliary)?;
         if columns.is_empty() || columns.end > width {
             let Range { start, end } = columns;
-            bail!(Config, "fields: {name}: columns {start}..{end} of {width}; name those there are");
+            bail!(
+                Config,
+                "fields: {name}: columns {start}..{end} of {width}; name those there are"
+            );
         }
         let mut all: Vec<Vec<f32>> =
             (0..auxiliary.len()).map(|r| value(auxiliary, r, &columns).to_vec()).collect();

@@ -1,7 +1,9 @@
 //! Attacks that learn a field from records of the attacker's own: a small network from what is known of
 //! a record, with or without what the attacked model says of it.
 //!
-//! With the model's outputs it is the black-box attack; without, it is the baseline that every other
+//! With the model's outputs on the whole record, masked fields included, it is the black-box attack: what
+//! it finds may be read off any record that the model is asked about, so only members against others
+//! tell of the training data. Without, it is the baseline that every other
 //! attack has to beat, because correlations among the fields are in the world and not in the model
 //! (Jayaraman and Evans 2022 found most published attribute inference to be no better than this).
 
@@ -93,12 +95,7 @@ fn set(features: Vec<f32>, labels: Vec<i64>, classes: usize) -> Dataset {
 
 /// What is known of records: the columns that are not masked, the label, and the probabilities that
 /// the attacked model gives to the whole record.
-fn known(
-    question: &Question<'_>,
-    data: &Dataset,
-    rows: &[usize],
-    asked: bool,
-) -> Result<Vec<f32>> {
+fn known(question: &Question<'_>, data: &Dataset, rows: &[usize], asked: bool) -> Result<Vec<f32>> {
     let each: usize = data.shape.iter().product();
     let open: Vec<usize> = (0..each).filter(|c| !question.is_masked(*c)).collect();
     let outputs = if asked { Some(outputs(question, data, rows)?) } else { None };

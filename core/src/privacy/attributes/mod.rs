@@ -46,7 +46,8 @@ struct Targets<'a> {
 }
 
 /// Finds the number of each masked field's value for each target.
-type Find = fn(&Question<'_>, &Dataset, &Targets<'_>, &Rng, Progress<'_>) -> Result<Vec<Vec<usize>>>;
+type Find =
+    fn(&Question<'_>, &Dataset, &Targets<'_>, &Rng, Progress<'_>) -> Result<Vec<Vec<usize>>>;
 
 /// An attack, or a guess that does not ask the model, in the list.
 pub struct AttackEntry {
@@ -211,7 +212,14 @@ fn report(
     let (members, non_members) = (figures(0)?, figures(1)?);
     let member_gap = Lift::between(&members.right, &non_members.right)?;
     let finding = finding(name, &members, &member_gap);
-    Ok(AttributeAttack { attack: name.to_owned(), search, members, non_members, member_gap, finding })
+    Ok(AttributeAttack {
+        attack: name.to_owned(),
+        search,
+        members,
+        non_members,
+        member_gap,
+        finding,
+    })
 }
 
 fn lift(name: &str, right: &[bool], base: &[bool]) -> Result<BaselineLift> {
@@ -225,14 +233,19 @@ fn rate(right: &[bool]) -> Result<Rate> {
 }
 
 fn finding(name: &str, members: &AttributeFigures, gap: &Lift) -> String {
-    let counts = format!("{name} gets the masked fields of {} members right", members.right.describe());
+    let counts =
+        format!("{name} gets the masked fields of {} members right", members.right.describe());
     let Some(best) = members.best_baseline() else { return counts };
     let lift = best.lift.describe();
     let against = format!("over the better baseline ({}) that is {lift}", best.baseline);
     let verdict = match (best.lift.low > 0.0, gap.low > 0.0) {
         (true, true) => "so the model gives fields away, and those of its own records more",
-        (true, false) => "so the model gives fields away, though of records that it has not seen as well",
-        (false, _) => "so nothing was shown to come from the model. This attack failed, another may not",
+        (true, false) => {
+            "so the model gives fields away, though of records that it has not seen as well"
+        }
+        (false, _) => {
+            "so nothing was shown to come from the model. This attack failed, another may not"
+        }
     };
     format!("{counts}; {against}; over non-members it is {}, {verdict}", gap.describe())
 }

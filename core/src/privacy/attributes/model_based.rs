@@ -7,11 +7,11 @@
 //! which a member of the training data was fitted to.
 
 use super::{Field, Question, search};
+use crate::Result;
 use crate::data::Dataset;
 use crate::metrics::Confusion;
 use crate::model::{Classifier, Network, confusion};
 use crate::place::Placement;
-use crate::Result;
 
 /// How the label's probability is taken from the model.
 pub(super) enum Likelihood {

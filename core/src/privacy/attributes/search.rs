@@ -15,6 +15,9 @@ pub(super) fn complete(fields: &[Field], some: &[usize]) -> Vec<usize> {
     some.iter().copied().chain(rest).collect()
 }
 
+/// Scores combinations, each a value's number for each field.
+pub(super) type Score<'a, E> = dyn FnMut(&[Vec<usize>]) -> Result<Vec<f64>, E> + 'a;
+
 /// Whether all combinations are tried.
 pub(super) fn is_exact(fields: &[Field]) -> bool {
     let mut product = 1usize;
@@ -31,10 +34,7 @@ pub(super) fn name(fields: &[Field]) -> String {
 
 /// The best combination by `score`, which gets complete combinations and returns a number for each; of
 /// equal ones the first. NaN is never best.
-pub(super) fn best<E>(
-    fields: &[Field],
-    score: &mut dyn FnMut(&[Vec<usize>]) -> Result<Vec<f64>, E>,
-) -> Result<Vec<usize>, E> {
+pub(super) fn best<E>(fields: &[Field], score: &mut Score<'_, E>) -> Result<Vec<usize>, E> {
     let exact = is_exact(fields);
     let mut kept: Vec<Vec<usize>> = vec![Vec::new()];
     for (depth, field) in fields.iter().enumerate() {
@@ -112,7 +112,9 @@ mod tests {
     #[test]
     fn nan_is_never_best() {
         let mut score = |all: &[Vec<usize>]| {
-            Ok::<_, ()>(all.iter().map(|c| if c[0] == 1 { f64::NAN } else { c[0] as f64 }).collect())
+            Ok::<_, ()>(
+                all.iter().map(|c| if c[0] == 1 { f64::NAN } else { c[0] as f64 }).collect(),
+            )
         };
         assert_eq!(best(&[field(3)], &mut score), Ok(vec![2]));
     }

@@ -59,7 +59,11 @@ impl MiFace {
             bail!(Config, "miface: alpha = {alpha} and beta = {beta} must be at least 1");
         }
         if !(self.gamma >= 0.0 && self.gamma < 1.0) {
-            bail!(Config, "miface: gamma = {} is a cost and must be in [0, 1), say 0.01", self.gamma);
+            bail!(
+                Config,
+                "miface: gamma = {} is a cost and must be in [0, 1), say 0.01",
+                self.gamma
+            );
         }
         if !(self.lambda > 0.0 && self.lambda.is_finite()) {
             bail!(Config, "miface: lambda = {} must be positive, say 0.1", self.lambda);

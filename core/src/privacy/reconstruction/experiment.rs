@@ -7,9 +7,7 @@ use crate::data::Dataset;
 use crate::metrics::{mse, psnr, ssim};
 use crate::model::Network;
 use crate::place::Placement;
-use crate::report::{
-    DefenceReport, PSNR_MOST, Rate, ReconstructionAttack, Spread,
-};
+use crate::report::{DefenceReport, PSNR_MOST, Rate, ReconstructionAttack, Spread};
 use crate::rng::Rng;
 use crate::{DType, Result, bail};
 
@@ -89,13 +87,13 @@ impl Experiment {
         let guessed = !self.labels_known && !matches!(self.method, Method::Features(_));
         let labels = if guessed { Some(Rate::new(right, rows.len())?) } else { None };
         let what = self.leak();
-        let mut outcome = judge(self.method.name(), &what, data, found, others, self.recovered_from)?;
+        let mut outcome =
+            judge(self.method.name(), &what, data, found, others, self.recovered_from)?;
         outcome.report.labels = labels;
         outcome.report.batch = self.batch.min(rows.len()) as u64;
-        outcome.report.defence = self.defence.map(|d| DefenceReport {
-            clipping_norm: d.clip,
-            noise_multiplier: d.noise_multiplier,
-        });
+        outcome.report.defence = self
+            .defence
+            .map(|d| DefenceReport { clipping_norm: d.clip, noise_multiplier: d.noise_multiplier });
         Ok(outcome)
     }
 
@@ -106,7 +104,10 @@ impl Experiment {
         }
         if self.batch == 0 || rows.is_empty() {
             let (rows, batch) = (rows.len(), self.batch);
-            bail!(Config, "reconstruction: {rows} records {batch} at a time; give at least 1 of each");
+            bail!(
+                Config,
+                "reconstruction: {rows} records {batch} at a time; give at least 1 of each"
+            );
         }
         if !self.recovered_from.is_finite() {
             bail!(Config, "reconstruction: recovered_from must be a number of decibels, say 20");
@@ -133,7 +134,8 @@ impl Experiment {
 /// Labels that two lists have in common, whatever their order.
 fn in_common(a: &[i64], b: &[i64]) -> usize {
     let mut rest = b.to_vec();
-    let mut found = |label: &i64| rest.iter().position(|l| l == label).map(|at| rest.swap_remove(at));
+    let mut found =
+        |label: &i64| rest.iter().position(|l| l == label).map(|at| rest.swap_remove(at));
     a.iter().filter(|label| found(label).is_some()).count()
 }
 
@@ -189,7 +191,8 @@ pub fn judge(
     let psnr = Spread::of(&rows.iter().map(|r| r.psnr).collect::<Vec<_>>())?;
     let baseline_psnr = Spread::of(&base)?;
     let ssim = if similar.is_empty() { None } else { Some(Spread::of(&similar)?) };
-    let finding = finding(method, leak, &recovered, [psnr.mean, baseline_psnr.mean], recovered_from);
+    let finding =
+        finding(method, leak, &recovered, [psnr.mean, baseline_psnr.mean], recovered_from);
     let report = ReconstructionAttack {
         method: method.to_owned(),
         leak: leak.to_owned(),
@@ -233,7 +236,9 @@ fn finding(
     let counts = recovered.describe();
     let level = format!("mean PSNR {psnr:.1} dB, the mean record {base:.1} dB");
     if recovered.successes > 0 {
-        return format!("{method} recovers {counts} at {from} dB or better from the {leak}; {level}");
+        return format!(
+            "{method} recovers {counts} at {from} dB or better from the {leak}; {level}"
+        );
     }
     format!(
         "{method} recovers {counts} at {from} dB or better from the {leak}; {level}. This attack \

@@ -64,12 +64,7 @@ impl Features {
         Ok(descent)
     }
 
-    pub(super) fn run(
-        &self,
-        seen: &Seen<'_>,
-        rng: &Rng,
-        progress: Progress<'_>,
-    ) -> Result<Guess> {
+    pub(super) fn run(&self, seen: &Seen<'_>, rng: &Rng, progress: Progress<'_>) -> Result<Guess> {
         let Leaked::Features { depth, values: target } = &seen.leaked else {
             bail!(Usage, "features: it needs the outputs of a layer; what was seen is not that");
         };

@@ -119,7 +119,7 @@ pub struct Cosine {
 
 impl Default for Cosine {
     fn default() -> Self {
-        Cosine { steps: 1000, lr: 0.1, tv: 1e-2, restarts: 1 }
+        Cosine { steps: 1000, lr: 0.1, tv: 1e-3, restarts: 1 }
     }
 }
 

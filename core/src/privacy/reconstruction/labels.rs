@@ -30,12 +30,7 @@ fn signals(network: &Network, gradients: &[Tensor]) -> Result<Vec<f64>> {
 ///
 /// # Errors
 /// The network does not end in a linear layer, or the device failed.
-pub fn infer(
-    network: &Network,
-    gradients: &[Tensor],
-    n: usize,
-    rng: &Rng,
-) -> Result<Vec<i64>> {
+pub fn infer(network: &Network, gradients: &[Tensor], n: usize, rng: &Rng) -> Result<Vec<i64>> {
     let signals = signals(network, gradients)?;
     if n == 1 {
         let lowest = (0..signals.len()).min_by(|&a, &b| signals[a].total_cmp(&signals[b]));

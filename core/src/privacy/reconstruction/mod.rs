@@ -175,7 +175,9 @@ impl Method {
             Method::Dlg(_) | Method::Idlg(_) => Ok(()),
             Method::Cosine(c) => c.check("cosine").map(|_| ()),
             Method::Analytic(c) => c.features.check().map(|_| ()),
-            Method::Updates(c) => c.local.check().and_then(|()| c.search.check("updates")).map(|_| ()),
+            Method::Updates(c) => {
+                c.local.check().and_then(|()| c.search.check("updates")).map(|_| ())
+            }
             Method::Features(c) => c.check().map(|_| ()),
         }
     }

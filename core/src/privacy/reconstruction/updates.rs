@@ -36,6 +36,9 @@ impl Default for LocalTraining {
     }
 }
 
+/// Gradients at some weights of a step's records, given as first and number.
+type Step<'a> = dyn FnMut(&Params, (usize, usize)) -> Result<Vec<Tensor>> + 'a;
+
 impl LocalTraining {
     pub(super) fn check(&self) -> Result<()> {
         if self.epochs == 0 || self.batch == 0 {
@@ -81,7 +84,7 @@ impl LocalTraining {
         start: &Params,
         samples: usize,
         further: bool,
-        gradients: &mut dyn FnMut(&Params, (usize, usize)) -> Result<Vec<Tensor>>,
+        gradients: &mut Step<'_>,
     ) -> Result<Vec<Tensor>> {
         let mut params = start.tracked();
         let mut total: Option<Vec<Tensor>> = None;

@@ -17,7 +17,12 @@ pub(super) fn body(report: &Report) -> String {
 }
 
 /// A card with a table and a sentence for each attack; nothing without attacks.
-fn card(label: &str, columns: Vec<Column>, rows: Vec<Vec<Cell>>, findings: &[String]) -> Option<String> {
+fn card(
+    label: &str,
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+    findings: &[String],
+) -> Option<String> {
     if rows.is_empty() {
         return None;
     }
@@ -48,7 +53,8 @@ fn rate(rate: &Rate) -> Cell {
 }
 
 fn lift(lift: &Lift) -> Cell {
-    let [value, low, high] = [lift.value, lift.low, lift.high].map(|v| format::signed(100.0 * v, 1));
+    let [value, low, high] =
+        [lift.value, lift.low, lift.high].map(|v| format::signed(100.0 * v, 1));
     Cell::text(format!("{value} ({low} to {high})"))
 }
 
