@@ -2,6 +2,7 @@
 
 mod audit;
 mod federate;
+mod leakage;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
 pub(crate) use self::federate::{ClientPrivacyFlags, Federate, FederateCommand, Simulate};
+pub(crate) use self::leakage::{AuditAttributes, AuditInversion, AuditReconstruction, AuditedRun};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.
@@ -48,7 +50,7 @@ pub(crate) enum Command {
     Evaluate(Evaluate),
     /// Accounts for differentially private training: epsilon of a noise, noise for an epsilon.
     Dp(Dp),
-    /// Attacks a mechanism of privacy, to see whether it leaks more than it claims.
+    /// Attacks the privacy of a mechanism, or of the data that a model was trained on.
     Audit(Audit),
     /// Downloads data sets.
     Data(Data),

@@ -63,6 +63,7 @@ pub mod data;
 pub mod metrics;
 pub mod place;
 
+pub mod lbfgs;
 pub mod loss;
 pub mod model;
 pub mod nn;

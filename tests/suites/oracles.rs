@@ -9,11 +9,13 @@ use std::process::ExitCode;
 use inocula_core::attack::{Attack, AttackConfig, Draws, Fgsm, Goal, Keep, Norm, Pgd, perturb};
 use inocula_core::data::idx;
 use inocula_core::dp::ghost::PerSample;
-use inocula_core::grad::{grad, grad_graph};
+use inocula_core::grad::grad;
 use inocula_core::loss::cross_entropy;
 use inocula_core::model::{Classifier, Network, predict};
 use inocula_core::nn::{ModelSpec, Preset, load_params};
 use inocula_core::place::Placement;
+use inocula_core::privacy::prior::total_variation;
+use inocula_core::privacy::reconstruction::matching::{Distance, Target, gradients};
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Tensor};
 use inocula_tests::files;
@@ -352,27 +354,14 @@ fn gradient_matching(device: &Device, folder: &Path) -> Outcome {
     for dtype in [DType::F32, DType::F64] {
         let model = classifier(device, folder, dtype)?;
         let y = v.tensor(device, "y")?;
-        let gradients = |x: &Tensor, further: bool| -> Result<Vec<Tensor>, Failed> {
-            let params = model.params().tracked();
-            let logits = model.forward(&params, x, &mut inocula_core::nn::Mode::Eval)?;
-            let loss = cross_entropy(&logits, &y).mean_all();
-            let by = if further { grad_graph } else { grad };
-            Ok(by(&loss, &params.values())?)
-        };
-        let target = gradients(&v.tensor(device, "x")?.cast(dtype), false)?;
+        let (params, target) = (model.params().tracked(), Target::Classes(y));
+        let of = |x: &Tensor, further| gradients(&model, &params, x, &target, further);
+        let seen = of(&v.tensor(device, "x")?.cast(dtype), false)?;
         let dummy = v.tensor(device, "dummy")?.cast(dtype).tracked();
-        let found = gradients(&dummy, true)?;
-        let sum = |terms: Vec<Tensor>| terms.into_iter().reduce(|a, b| a + b);
-        let pairs = || target.iter().zip(&found);
-        let l2 = sum(pairs().map(|(a, b)| (b - a).square().sum_all()).collect());
-        let dot = sum(pairs().map(|(a, b)| (a * b).sum_all()).collect());
-        let aa = sum(target.iter().map(|a| a.square().sum_all()).collect());
-        let bb = sum(found.iter().map(|b| b.square().sum_all()).collect());
-        let (Some(l2), Some(dot), Some(aa), Some(bb)) = (l2, dot, aa, bb) else {
-            return Err("the network has no parameters".into());
-        };
-        let cosine = (dot / (aa.sqrt() * bb.sqrt())).affine(-1.0, 1.0);
-        let objective = cosine + total_variation(&dummy) * 0.01;
+        let found = of(&dummy, true)?;
+        let l2 = Distance::SquaredL2.between(&seen, &found)?;
+        let cosine = Distance::Cosine.between(&seen, &found)?;
+        let objective = cosine + total_variation(&dummy).mean_all() * 0.01;
         let rows = [("cosine_tv", objective), ("l2", l2)];
         for (name, value) in rows {
             let g = grad(&value, &[&dummy])?.swap_remove(0).to_f64_vec()?;
@@ -385,14 +374,6 @@ fn gradient_matching(device: &Device, folder: &Path) -> Outcome {
         }
     }
     Ok(())
-}
-
-/// Mean absolute difference of vertical neighbours plus that of horizontal ones.
-fn total_variation(x: &Tensor) -> Tensor {
-    let [h, w] = [x.dim(2), x.dim(3)];
-    let down = x.narrow(2, 1, h - 1) - x.narrow(2, 0, h - 1);
-    let right = x.narrow(3, 1, w - 1) - x.narrow(3, 0, w - 1);
-    down.abs().mean_all() + right.abs().mean_all()
 }
 
 /// Published networks on the MNIST test set: correct predictions, clean and under FGSM.

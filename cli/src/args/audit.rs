@@ -17,6 +17,12 @@ pub(crate) struct Audit {
 pub(crate) enum AuditCommand {
     /// Attacks this program's noisy steps with canaries; fails if they leak more than is claimed.
     Dp(AuditDp),
+    /// Makes samples of a run's classes from its weights, and has another network judge them.
+    Inversion(super::AuditInversion),
+    /// Reconstructs training records of a run from gradients, updates, or outputs.
+    Reconstruction(Box<super::AuditReconstruction>),
+    /// Guesses masked fields of a run's records from the rest of them and its model.
+    Attributes(super::AuditAttributes),
 }
 
 /// Flags of `audit dp`.

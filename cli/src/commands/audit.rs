@@ -15,15 +15,19 @@ use inocula_core::{Result, bail};
 use serde::Serialize;
 
 use super::dp::{explain, figure, json};
+use super::leakage;
 use crate::args::{Audit, AuditCommand, AuditDp};
 use crate::{backends, interrupt, output};
 
 /// Norm of a canary's gradient over the bound it is clipped to: what was not clipped would stand out.
 const EXCESS: f64 = 10.0;
 
-pub(super) fn run(flags: &Audit) -> Result<()> {
+pub(super) fn run(flags: &Audit, quiet: bool) -> Result<()> {
     match &flags.command {
         AuditCommand::Dp(flags) => noisy_steps(flags),
+        AuditCommand::Inversion(flags) => leakage::inversion(flags, quiet),
+        AuditCommand::Reconstruction(flags) => leakage::reconstruction(flags, quiet),
+        AuditCommand::Attributes(flags) => leakage::attributes(flags, quiet),
     }
 }
 

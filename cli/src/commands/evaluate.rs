@@ -6,6 +6,7 @@ use inocula_core::evaluate::{Contender, Plan, evaluate};
 use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail};
 
+use super::leakage;
 use crate::args::Evaluate;
 use crate::progress::Bar;
 use crate::reporting::Setting;
@@ -23,6 +24,7 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     let device = backends::open(&backend)?;
     let runs = flags.runs.iter().map(|r| runs::read(r, &device)).collect::<Result<Vec<_>>>()?;
     same_data(&runs)?;
+    let audits = flags.runs.iter().map(|r| leakage::Found::read(r)).collect::<Result<Vec<_>>>()?;
     runs::prepare(&flags.out, "report.json", flags.force)?;
     let base = &runs[0].config;
     let (train, test) = base.datasets()?;
@@ -35,10 +37,14 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
 
     let mut bar = Bar::new(quiet);
     let rng = Rng::new(seed).child("evaluate");
-    let findings = evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
-        bar.show(phase, done, total)
-    })?;
+    let mut findings =
+        evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
+            bar.show(phase, done, total)
+        })?;
     bar.clear();
+    for (model, audits) in findings.models.iter_mut().zip(audits) {
+        audits.attach(model);
+    }
     let setting = Setting {
         title: format!("{}: {} models compared", test.name, contenders.len()),
         backend: &backend,

@@ -10,6 +10,7 @@ mod dp;
 mod evaluate;
 mod federate;
 mod import;
+mod leakage;
 mod private;
 mod rule;
 mod train;
@@ -33,7 +34,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Evaluate(flags) => evaluate::run(&flags, quiet),
         Command::Backends(flags) => backends::run(&flags),
         Command::Dp(flags) => dp::run(&flags),
-        Command::Audit(flags) => audit::run(&flags),
+        Command::Audit(flags) => audit::run(&flags, quiet),
         Command::Data(flags) => data::run(flags.command, quiet),
     }
 }

@@ -15,9 +15,11 @@ use crate::error::nearest;
 use crate::{Error, ErrorKind, Result, bail, fs};
 
 mod columns;
+mod fields;
 mod labels;
 
 use columns::{Column, Columns};
+pub use fields::fields;
 use labels::Labels;
 
 /// How to read a table.

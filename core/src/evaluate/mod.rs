@@ -171,6 +171,9 @@ impl<'a> Judge<'a> {
                 &[0.01, 0.001],
             )],
             privacy_budget: contender.training.as_ref().and_then(|t| t.privacy.clone()),
+            inversion: None,
+            reconstruction: None,
+            attributes: None,
         });
         Ok(())
     }

@@ -9,11 +9,13 @@
 //! never a NaN and never a zero that looks like a result.
 
 mod confusion;
+mod images;
 mod interval;
 mod membership;
 mod robustness;
 
 pub use confusion::{ClassScore, Confusion, MacroAverage};
+pub use images::{Ssim, mse, psnr, ssim};
 pub use interval::{
     Interval, beta_quantile, clopper_pearson, clopper_pearson_lower, clopper_pearson_upper,
     regularized_beta,

@@ -177,6 +177,15 @@ fn figures(report: &Report) -> Vec<Figure> {
     all.push(Figure::new("Membership AUC", Score, Some(Lower), |m| {
         m.strongest_membership().map(|a| a.auc)
     }));
+    all.push(Figure::new("Records recovered", Percent, Some(Lower), |m| {
+        m.reconstruction.as_ref()?.strongest().map(|a| a.recovered.rate)
+    }));
+    all.push(Figure::new("Inversions recognised", Percent, Some(Lower), |m| {
+        m.inversion.as_ref()?.strongest().map(|a| a.recognised.rate)
+    }));
+    all.push(Figure::new("Masked fields found", Percent, Some(Lower), |m| {
+        m.attributes.as_ref()?.strongest().map(|a| a.members.right.rate)
+    }));
     all.push(Figure::new("Claimed epsilon", Number, None, |m| {
         m.privacy_budget.as_ref().map(|b| b.epsilon)
     }));

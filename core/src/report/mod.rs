@@ -13,10 +13,12 @@ mod chart;
 mod compare;
 mod format;
 pub mod html;
+mod leakage;
 mod model;
 mod picture;
 mod png;
 mod run;
+mod sheet;
 mod svg;
 mod table;
 
@@ -25,6 +27,11 @@ use serde_json::Value;
 
 use crate::{Error, ErrorKind, Result, bail};
 
+pub use leakage::{
+    AttributeAttack, AttributeFigures, AttributesReport, BaselineLift, DefenceReport, FieldReport,
+    InversionAttack, InversionReport, Lift, PSNR_MOST, Rate, ReconstructionAttack,
+    ReconstructionReport, Spread,
+};
 pub use model::{
     Access, AttackReport, ClassReport, ClassificationReport, EpochRecord, MembershipReport,
     ModelReport, NoisePhase, PerturbationToFool, PrivacyBudget, TprAtFpr, TrainingReport,

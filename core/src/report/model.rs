@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{AttributesReport, InversionReport, ReconstructionReport};
 use crate::metrics::{Confusion, Interval, Norm, Roc, clopper_pearson};
 use crate::{Result, attack, bail};
 
@@ -35,6 +36,15 @@ pub struct ModelReport {
     /// The differential-privacy guarantee, where training gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privacy_budget: Option<PrivacyBudget>,
+    /// Privacy: what the model shows of its classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inversion: Option<InversionReport>,
+    /// Privacy: records from gradients, updates and outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconstruction: Option<ReconstructionReport>,
+    /// Privacy: masked fields of records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<AttributesReport>,
 }
 
 impl ModelReport {

@@ -16,7 +16,13 @@ pub(super) fn data_uri(picture: &Picture) -> Option<String> {
     Some(format!("data:image/png;base64,{}", base64::encode(&png)))
 }
 
-fn encode(width: usize, height: usize, channels: usize, pixels: &[u8]) -> Option<Vec<u8>> {
+/// The bytes of a file, or `None` if the sizes do not fit together.
+pub(super) fn encode(
+    width: usize,
+    height: usize,
+    channels: usize,
+    pixels: &[u8],
+) -> Option<Vec<u8>> {
     let colour_type = match channels {
         1 => 0u8,
         3 => 2,

@@ -165,6 +165,9 @@ fn model(traits: &Traits, noise: &mut Noise) -> ModelReport {
     let others: Vec<f64> = (0..360).map(|_| noise.next()).collect();
     let roc = Roc::new(&members, &others).unwrap();
     ModelReport {
+        inversion: None,
+        reconstruction: None,
+        attributes: None,
         name: traits.name.into(),
         baseline,
         parameters: 21_802,

@@ -77,6 +77,18 @@ impl Columns {
         Ok(())
     }
 
+    /// For each column of the file but the label, its number and its columns among the features.
+    pub(super) fn spans(&self) -> Vec<(usize, std::ops::Range<usize>)> {
+        let mut end = 0;
+        let features = self.texts.iter().enumerate().filter(|(column, _)| *column != self.label);
+        let span = |(column, texts): (usize, &Texts)| {
+            let start = end;
+            end += if texts.categorical { texts.distinct.len() } else { 1 };
+            (column, start..end)
+        };
+        features.map(span).collect()
+    }
+
     /// The columns of the features, in order.
     pub(super) fn outputs(&self) -> Vec<Column> {
         let features = self.texts.iter().enumerate().filter(|(column, _)| *column != self.label);

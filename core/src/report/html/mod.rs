@@ -5,6 +5,7 @@
 //! escaped where it is written.
 
 mod comparison;
+mod leakage;
 mod models;
 mod pictures;
 mod privacy;
@@ -54,6 +55,13 @@ const SECTIONS: &[Section] = &[
         lead: "How well an adversary tells training samples from others. Advantage is the largest \
                difference of true- and false-positive rate: 0% is guessing, 100% is certainty.",
         body: privacy::body,
+    },
+    Section {
+        id: "leakage",
+        title: "Leakage",
+        lead: "What attacks got out of each model beside membership, with intervals of 95%, against \
+               guesses that do not ask the model. An attack that fails shows that this attack fails.",
+        body: leakage::body,
     },
     Section {
         id: "pictures",

@@ -9,7 +9,7 @@ pub(super) fn body(report: &Report) -> String {
     report.pictures.iter().map(grid).collect()
 }
 
-fn grid(grid: &PictureGrid) -> String {
+pub(super) fn grid(grid: &PictureGrid) -> String {
     let mut html = format!(
         "<figure class=\"card\">\n<figcaption><h3>{}</h3><p>{}</p></figcaption>\n\
          <div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">\
