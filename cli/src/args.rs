@@ -1,6 +1,7 @@
 //! Flags. Each command's flags override its configuration file.
 
 mod audit;
+mod check;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use inocula_core::nn::PRESETS;
 use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
+pub(crate) use self::check::{CheckFlags, NoCheckFlags};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.
@@ -289,6 +291,9 @@ pub(crate) struct Attack {
     /// The attack.
     #[command(flatten)]
     pub(crate) attack: AttackFlags,
+    /// Whether the attack is checked.
+    #[command(flatten)]
+    pub(crate) check: CheckFlags,
     /// Class to aim at: a number, `next` (the one after the label) or `none`.
     #[arg(long, default_value = "none")]
     pub(crate) target: Aim,
@@ -330,6 +335,9 @@ pub(crate) struct Evaluate {
     /// Attacks, the strongest last.
     #[arg(long, value_delimiter = ',', help = attacks_help())]
     pub(crate) attacks: Option<Vec<String>>,
+    /// Whether the attacks are checked.
+    #[command(flatten)]
+    pub(crate) check: NoCheckFlags,
     /// Test samples attacked, drawn at random; all by default.
     #[arg(long)]
     pub(crate) samples: Option<usize>,

@@ -49,7 +49,7 @@ mod zoo;
 use serde::{Deserialize, Serialize};
 
 pub use apgd::ApgdLoss;
-pub use autoattack::{Version, doubts};
+pub use autoattack::Version;
 pub use ball::Threat;
 pub use diverge::diverge;
 pub use goal::{Aim, Goal};

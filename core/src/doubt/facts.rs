@@ -3,7 +3,7 @@
 //! Samples are those that the model had right; what it had wrong no attack can be credited with.
 
 use super::path::Path;
-use super::statistics::{LEVEL, at_least, sign_test};
+use super::statistics::{LEVEL, OTHER, at_least, sign_test};
 
 /// All that indicators look at. What was not measured is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -81,6 +81,16 @@ impl Duel {
         sign_test(self.rival_only, self.attack_only)
     }
 
+    /// The share of samples by which the rival is ahead at least, but for one case in a hundred.
+    pub fn lead(&self) -> f64 {
+        at_least(self.rival_only.saturating_sub(self.attack_only), self.samples)
+    }
+
+    /// Whether the rival is ahead by more than chance and by more than sound attacks differ.
+    fn is_won(&self) -> bool {
+        self.p_value() < LEVEL && self.lead() > OTHER
+    }
+
     /// What was counted, for the evidence.
     pub(super) fn numbers(&self) -> Vec<(&'static str, f64)> {
         vec![
@@ -90,6 +100,7 @@ impl Duel {
             ("fooled_by_rival_only", self.rival_only as f64),
             ("fooled_by_attack_only", self.attack_only as f64),
             ("p_value", self.p_value()),
+            ("lead_at_least", self.lead()),
         ]
     }
 
@@ -109,10 +120,10 @@ impl Duel {
     }
 }
 
-/// The rival that beats the attack most clearly, if one does beyond chance.
+/// The rival that beats the attack most clearly, if one does.
 pub(super) fn winner(duels: &[Duel]) -> Option<&Duel> {
-    let best = duels.iter().min_by(|a, b| a.p_value().total_cmp(&b.p_value()));
-    best.filter(|duel| duel.p_value() < LEVEL)
+    let won = duels.iter().filter(|duel| duel.is_won());
+    won.max_by(|a, b| a.lead().total_cmp(&b.lead()))
 }
 
 /// More of the same on what the attack left standing.
@@ -212,8 +223,9 @@ mod tests {
             rival_only,
         };
         assert_eq!(winner(&[]), None);
-        assert_eq!(winner(&[duel("luck", 6, 0), duel("even", 20, 18)]), None);
-        let found = winner(&[duel("luck", 6, 0), duel("some", 9, 0), duel("clear", 20, 1)]);
+        // Seven to none is no chance, but too few of sixty.
+        assert_eq!(winner(&[duel("few", 7, 0), duel("even", 30, 18)]), None);
+        let found = winner(&[duel("few", 7, 0), duel("some", 14, 0), duel("clear", 20, 1)]);
         assert_eq!(found.map(|duel| duel.rival.as_str()), Some("clear"));
     }
 }

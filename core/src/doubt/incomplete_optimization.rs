@@ -1,8 +1,8 @@
-//! The loss was still rising when the attack stopped, on most of the samples that it left standing.
+//! The loss was still rising as fast as before when the attack stopped, on most of the samples that it left
+//! standing.
 //!
-//! Pintor et al. 2022, indicator 4; what counts as rising is in `path`. The paper counts attacks on
-//! single samples. The last steps of a sound attack also gain a little on some samples, so that here most of
-//! them must.
+//! Pintor et al. 2022, indicator 4; what counts as rising is in `path`. The paper counts attacks on single
+//! samples; here most of them must rise, since the last steps of a sound attack gain a little on some.
 
 use super::statistics::at_least;
 use super::{Evidence, Facts};
@@ -22,8 +22,8 @@ pub(super) fn look(facts: &Facts) -> Option<Evidence> {
         return None;
     }
     let sentence = format!(
-        "on {} of {paths} samples that {} leaves, the loss still rose in the last {} of {} steps (on average \
-         from {:.3} by {:.3} before and {:.3} in them): it was stopped too early, so give it more or longer \
+        "on {} of {paths} samples that {} leaves, the loss still rose unabated in the last {} of {} steps (on \
+         average from {:.3} by {:.3} before and {:.3} in them): it was stopped too early, so give it more or longer \
          steps",
         path.rising,
         facts.attack,

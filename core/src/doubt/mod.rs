@@ -39,7 +39,7 @@ use finding::indicators;
 pub use finding::{Evidence, Finding, Indicator};
 pub use measure::{Attacked, Means, Rival, SAMPLES, Subject, measure};
 pub use path::Path;
-pub use statistics::{FLOOR, LEVEL};
+pub use statistics::{FLOOR, LEVEL, MORE, OTHER};
 
 use crate::Result;
 

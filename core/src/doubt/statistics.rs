@@ -9,9 +9,16 @@ use crate::metrics::{clopper_pearson_lower, regularized_beta};
 /// Probability with which an indicator may find something where there is nothing.
 pub const LEVEL: f64 = 0.01;
 
-/// Share of samples below which a loss of accuracy, or a sample without a gradient, is not worth a
-/// finding: the last percents differ between sound attacks too.
+/// Share of samples, surely exceeded, from which on it matters what sound models do not show at all:
+/// gradients of zero, samples that hold at any size.
 pub const FLOOR: f64 = 0.02;
+
+/// Share of samples that more steps or more starts must surely fool: the last percents fall to luck.
+pub const MORE: f64 = 0.05;
+
+/// Share of samples by which another kind of attack or loss must surely be ahead. Cross-entropy and
+/// margins differ by up to an eighth of the samples on small networks that hide nothing.
+pub const OTHER: f64 = 0.1;
 
 /// The probability of `more` or more of `more + fewer` fair coins: McNemar's test, one-sided and exact.
 pub(super) fn sign_test(more: usize, fewer: usize) -> f64 {

@@ -12,7 +12,7 @@ use super::{Evidence, Facts};
 /// Where it is from.
 pub(super) const SOURCE: &str = "Carlini et al. 2019, section 4.5; Pintor et al. 2022, indicator 5";
 
-/// A rival that wins beyond chance.
+/// A rival that wins.
 pub(super) fn look(facts: &Facts) -> Option<Evidence> {
     let duel = winner(&facts.transfer)?;
     let told = duel.told(&facts.attack);
@@ -29,7 +29,7 @@ mod tests {
     use crate::doubt::Duel;
 
     #[test]
-    fn seven_to_none_is_found_and_six_is_not() {
+    fn a_lead_of_18_of_96_is_found_and_one_of_16_is_not() {
         let facts = |rival_only, attack_only| Facts {
             attack: "PGD-40".into(),
             transfer: vec![Duel {
@@ -41,16 +41,14 @@ mod tests {
             }],
             ..Facts::default()
         };
-        let found = look(&facts(7, 0)).unwrap();
+        let found = look(&facts(19, 1)).unwrap();
         assert!(
-            found.sentence.contains("rival leaves 69 of 96 samples, PGD-40 76"),
+            found.sentence.contains("rival leaves 57 of 96 samples, PGD-40 75"),
             "{}",
             found.sentence
         );
-        assert!(found.numbers.contains(&("fooled_by_rival_only", 7.0)));
-        assert_eq!(
-            (look(&facts(6, 0)), look(&facts(30, 28)), look(&facts(0, 9))),
-            (None, None, None)
-        );
+        assert!(found.numbers.contains(&("fooled_by_rival_only", 19.0)));
+        assert_eq!(look(&facts(16, 0)), None, "as sound attacks differ");
+        assert_eq!(look(&facts(47, 27)), None, "chance");
     }
 }
