@@ -225,7 +225,8 @@ mod tests {
         assert_eq!(winner(&[]), None);
         // Seven to none is no chance, but too few of sixty.
         assert_eq!(winner(&[duel("few", 7, 0), duel("even", 30, 18)]), None);
-        let found = winner(&[duel("few", 7, 0), duel("some", 14, 0), duel("clear", 20, 1)]);
+        let duels = [duel("few", 7, 0), duel("some", 14, 0), duel("clear", 20, 1)];
+        let found = winner(&duels);
         assert_eq!(found.map(|duel| duel.rival.as_str()), Some("clear"));
     }
 }

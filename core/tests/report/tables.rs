@@ -58,15 +58,14 @@ fn a_figure_in_doubt_is_marked_wherever_it_stands() {
         assert_eq!(row[column(&table, heading)].text.ends_with('†'), marked, "{heading}");
     }
     assert_eq!(table.to_text().matches('†').count(), 2, "no other model is marked");
-    let line = format!(
-        "† {PGD}, APGD L∞ 0.1: the gradient is zero; attack <otherwise> (zero_gradients)"
-    );
+    let line =
+        format!("† {PGD}, APGD L∞ 0.1: the gradient is zero; attack <otherwise> (zero_gradients)");
     assert_eq!(report.doubts(), [line]);
     assert!(report.draft_summary()[0].ends_with("; the check doubts this figure (†)."));
     let page = html::render(&report);
     assert!(page.contains("attack &lt;otherwise&gt; (zero_gradients)"));
-    // The comparison has two, the bars and the list of the model's attacks one each.
-    assert_eq!(page.matches("%†").count(), 4);
+    // The comparison has two, a bar one and its hint one, the list of the model's attacks one.
+    assert_eq!(page.matches("%†").count(), 5);
     let read = Report::from_json(&report.to_json_pretty().unwrap()).unwrap();
     assert_eq!(read, report);
 }
