@@ -3,6 +3,7 @@
 mod audit;
 mod federate;
 mod leakage;
+mod check;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use inocula_core::train::RULES;
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
 pub(crate) use self::federate::{ClientPrivacyFlags, Federate, FederateCommand, Simulate};
 pub(crate) use self::leakage::{AuditAttributes, AuditInversion, AuditReconstruction, AuditedRun};
+pub(crate) use self::check::{CheckFlags, NoCheckFlags};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.
@@ -296,6 +298,9 @@ pub(crate) struct Attack {
     /// The attack.
     #[command(flatten)]
     pub(crate) attack: AttackFlags,
+    /// Whether the attack is checked.
+    #[command(flatten)]
+    pub(crate) check: CheckFlags,
     /// Class to aim at: a number, `next` (the one after the label) or `none`.
     #[arg(long, default_value = "none")]
     pub(crate) target: Aim,
@@ -337,6 +342,9 @@ pub(crate) struct Evaluate {
     /// Attacks, the strongest last.
     #[arg(long, value_delimiter = ',', help = attacks_help())]
     pub(crate) attacks: Option<Vec<String>>,
+    /// Whether the attacks are checked.
+    #[command(flatten)]
+    pub(crate) check: NoCheckFlags,
     /// Test samples attacked, drawn at random; all by default.
     #[arg(long)]
     pub(crate) samples: Option<usize>,

@@ -102,6 +102,9 @@ pub(crate) fn publish(folder: &Path, report: &Report) -> Result<()> {
         fs::write_bytes(to.join("report.json"), text.as_bytes())
     })?;
     output::line(report.comparison_table().to_text_within(output::width()));
+    for doubt in report.doubts() {
+        output::line(doubt);
+    }
     for warning in &report.warnings {
         output::line(format!("warning: {warning}"));
     }

@@ -71,6 +71,7 @@ pub mod optim;
 
 pub mod attack;
 pub mod certify;
+pub mod doubt;
 pub mod dp;
 pub mod evaluate;
 pub mod privacy;

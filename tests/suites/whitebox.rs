@@ -54,7 +54,6 @@ fn main() -> ExitCode {
         ("autoattack::fools_what_any_member_fools", autoattack::union),
         ("autoattack::every_norm", autoattack::norms),
         ("autoattack::no_certified_image_is_fooled", autoattack::certified),
-        ("autoattack::models_that_it_cannot_judge", autoattack::told),
         ("every::a_model_that_cannot_be_fooled", every::constant),
         ("every::results_do_not_depend_on_batches", every::batches),
         ("every::bad_requests", every::bad_requests),

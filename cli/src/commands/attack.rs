@@ -4,8 +4,9 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Instant;
 
-use inocula_core::attack::{Aim, AttackConfig, Outcome, doubts, perturb_rows};
+use inocula_core::attack::{Aim, AttackConfig, Outcome, Traced, perturb_rows};
 use inocula_core::data::Dataset;
+use inocula_core::doubt::Finding;
 use inocula_core::metrics::{
     attack_success_rate, robust_accuracy, summarize_perturbations, targeted_success_rate,
 };
@@ -18,12 +19,10 @@ use inocula_core::rng::Rng;
 use inocula_core::{DType, Error, ErrorKind, Result, bail, fs};
 use serde::Serialize;
 
+use super::check::{Checked, refuse};
 use crate::args::Attack;
 use crate::progress::Bar;
 use crate::{backends, config, output, reporting, runs, staging};
-
-/// Samples on which it is looked for reasons to doubt AutoAttack.
-const DOUBTED: usize = 128;
 
 /// What `attack.json` holds.
 #[derive(Serialize)]
@@ -38,14 +37,17 @@ struct Record {
     config: AttackConfig,
     target: Aim,
     result: AttackReport,
-    /// Why AutoAttack may not be able to judge the model.
+    /// Why the figure may be too high.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    doubts: Vec<String>,
+    findings: Vec<Finding>,
 }
 
 pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     let base = flags.config.as_deref().map(config::read).transpose()?;
     let attack_config = flags.attack.apply(base)?;
+    if flags.check.check {
+        refuse(&attack_config, flags.target)?;
+    }
     let spec_of = config::read::<config::RunConfig>(&flags.run.join("config.toml"));
     let backend = match &flags.backend {
         Some(backend) => backend.clone(),
@@ -80,8 +82,9 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         bail!(Config, "--batch-size 0 attacks nothing; give at least 1");
     }
     let place = Placement { dtype: run.network.dtype(), batch, ..usual };
+    let traced = Traced::new(&*attack);
     let outcome =
-        perturb_rows(&*attack, &run.network, &test, &rows, flags.target, &place, &rng, &mut |n| {
+        perturb_rows(&traced, &run.network, &test, &rows, flags.target, &place, &rng, &mut |n| {
             done += n;
             bar.show(&attack_config.label(), done, total)
         })?;
@@ -89,13 +92,21 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     let result =
         measure(&run.network, &test, &rows, flags.target, &attack_config, &outcome, &place)?;
-    let doubts = match &attack_config {
-        AttackConfig::Autoattack(config) => {
-            let (x, y) = place.tensors(&test, &rows[..rows.len().min(DOUBTED)])?;
-            doubts(&run.network, &x, &y, config.eps)?
-        }
-        _ => Vec::new(),
+    let checked = Checked {
+        name: &run.name,
+        network: &run.network,
+        test: &test,
+        rows: &rows,
+        place: &place,
+        rng: &rng,
+        config: &attack_config,
+        outcome: &outcome,
+        traces: &traced.traces(),
+        result: &result,
     };
+    let findings =
+        checked.findings(flags.check.check, &mut |done, total| bar.show("check", done, total))?;
+    bar.clear();
     let record = Record {
         created: reporting::now(),
         program: reporting::program(),
@@ -107,15 +118,15 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         config: attack_config,
         target: flags.target,
         result: AttackReport { seconds: Some(seconds), ..result },
-        doubts,
+        findings,
     };
     staging::publish(&folder, &["adversarial.npz", "attack.json"], |to| {
         write_npz(&to.join("adversarial.npz"), &test, &rows, &outcome)?;
         runs::write_json(&to.join("attack.json"), &record)
     })?;
     print(&record.result, &record.model);
-    for doubt in &record.doubts {
-        output::note(format!("do not trust this figure: {doubt}"));
+    for finding in &record.findings {
+        output::note(format!("do not trust this figure: {}", finding.line()));
     }
     output::line(format!("Written: {}", folder.display()));
     Ok(())

@@ -6,6 +6,7 @@
 
 use inocula_core::attack::{AttackConfig, Fgsm, Norm, Pgd, Threat};
 use inocula_core::data::digits;
+use inocula_core::doubt::SAMPLES;
 use inocula_core::evaluate::{Contender, Plan, evaluate};
 use inocula_core::model::Network;
 use inocula_core::nn::{Preset, init_params};
@@ -100,5 +101,6 @@ fn plan() -> Plan {
         radii: vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
         samples: None,
         pictures: 10,
+        check: SAMPLES,
     }
 }

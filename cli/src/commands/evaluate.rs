@@ -2,6 +2,7 @@
 
 use inocula_core::attack::ball::diameter;
 use inocula_core::attack::{AttackConfig, Norm, Threat};
+use inocula_core::doubt::SAMPLES;
 use inocula_core::evaluate::{Contender, Plan, evaluate};
 use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail};
@@ -75,6 +76,7 @@ fn plan(flags: &Evaluate) -> Result<Plan> {
         radii: Vec::new(),
         samples: None,
         pictures: 8,
+        check: SAMPLES,
     });
     let rescaled = plan.threat != threat;
     plan.threat = threat;
@@ -91,6 +93,9 @@ fn plan(flags: &Evaluate) -> Result<Plan> {
         plan.radii = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0].iter().map(|f| f * eps).collect();
     }
     plan.samples = flags.samples.or(plan.samples);
+    if flags.check.no_check {
+        plan.check = 0;
+    }
     for attack in &plan.attacks {
         attack.check()?;
     }

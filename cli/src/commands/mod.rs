@@ -4,6 +4,7 @@ mod attack;
 mod audit;
 mod backends;
 mod certify;
+mod check;
 mod data;
 mod demo;
 mod dp;

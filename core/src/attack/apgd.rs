@@ -11,6 +11,7 @@ use super::climb::{Climb, Objective, Run, start};
 use super::dlr::{column, next_classes};
 use super::fgsm::linf;
 use super::table::{at_least_one, check_threat, share};
+use super::trace::{Seen, Watch};
 use super::{Access, Attack, AttackSpec, Draws, Goal, Norm, Threat, rows};
 use crate::model::Classifier;
 use crate::{Result, Tensor, bail};
@@ -152,6 +153,7 @@ impl Apgd {
         x0: &Tensor,
         objective: &Objective,
         draws: &Draws,
+        seen: &mut Seen<'_>,
     ) -> Result<Best> {
         let (bounds, norm, rho) = (model.bounds(), self.norm, self.rho);
         let mut stages = self.stages();
@@ -162,15 +164,56 @@ impl Apgd {
         for (eps, steps) in stages {
             let run = Run { norm, rho, model, eps, steps, wide, bounds };
             let mut climb = Climb::new(&run, x0, &x, objective)?;
-            climb.go(&run, None)?;
+            climb.go(&run, None, None)?;
             x = climb.top();
         }
         let run = Run { norm, rho, model, eps, steps, wide, bounds };
         let mut climb = Climb::new(&run, x0, &x, objective)?;
         let mut all = climb.found.clone();
-        climb.go(&run, self.stop_early.then_some(&mut all))?;
+        climb.go(&run, self.stop_early.then_some(&mut all), Some(seen))?;
         all.replace(&climb.rows, &climb.found)?;
         Ok(all)
+    }
+
+    /// All objectives and restarts; each sample's best.
+    fn in_turn(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+        watch: Option<&mut dyn Watch>,
+    ) -> Result<Tensor> {
+        let mut all: Option<Best> = None;
+        let mut open: Vec<usize> = (0..x.dim(0)).collect();
+        let mut runs = 0;
+        let mut seen = Seen { watch, run: 0, rows: Vec::new() };
+        for objective in self.objectives(model, x, goal)? {
+            for _ in 0..self.restarts {
+                let at = rows::index(x, &open)?;
+                let draws = draws.select(&open).index(runs);
+                (seen.run, seen.rows) = (runs as usize, open.clone());
+                let (x, objective) = (x.take(0, &at), objective.take(&at));
+                let found = self.climb(model, &x, &objective, &draws, &mut seen)?;
+                runs += 1;
+                let best = match &mut all {
+                    None => all.insert(found),
+                    Some(best) => {
+                        let mut part = best.select(&open)?;
+                        part.improve(found);
+                        best.replace(&open, &part)?;
+                        best
+                    }
+                };
+                if self.stop_early {
+                    open = rows::unset(&best.reached)?;
+                }
+                if open.is_empty() {
+                    return Ok(best.x.clone());
+                }
+            }
+        }
+        Ok(all.map_or_else(|| x.clone(), |best| best.x))
     }
 }
 
@@ -225,33 +268,18 @@ impl Attack for Apgd {
         goal: &Goal,
         draws: &Draws,
     ) -> Result<Tensor> {
-        let mut all: Option<Best> = None;
-        let mut open: Vec<usize> = (0..x.dim(0)).collect();
-        let mut runs = 0;
-        for objective in self.objectives(model, x, goal)? {
-            for _ in 0..self.restarts {
-                let at = rows::index(x, &open)?;
-                let draws = draws.select(&open).index(runs);
-                let found = self.climb(model, &x.take(0, &at), &objective.take(&at), &draws)?;
-                runs += 1;
-                let best = match &mut all {
-                    None => all.insert(found),
-                    Some(best) => {
-                        let mut part = best.select(&open)?;
-                        part.improve(found);
-                        best.replace(&open, &part)?;
-                        best
-                    }
-                };
-                if self.stop_early {
-                    open = rows::unset(&best.reached)?;
-                }
-                if open.is_empty() {
-                    return Ok(best.x.clone());
-                }
-            }
-        }
-        Ok(all.map_or_else(|| x.clone(), |best| best.x))
+        self.in_turn(model, x, goal, draws, None)
+    }
+
+    fn run_watched(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+        watch: &mut dyn Watch,
+    ) -> Result<Tensor> {
+        self.in_turn(model, x, goal, draws, Some(watch))
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     Access, Apgd, Attack, AttackSpec, Draws, Fab, Goal, Norm, Square, Threat, craft, rows,
 };
 use crate::model::Classifier;
-use crate::{Result, Tensor, bail};
+use crate::{Result, Tensor};
 
 /// Which attacks are run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,60 +180,6 @@ impl Attack for Autoattack {
         }
         Ok(found)
     }
-}
-
-/// Why AutoAttack, and with it most attacks by gradients, may not be able to judge a model, as far as
-/// it shows on these samples; the tests of the authors' code. One line each.
-///
-/// # Errors
-/// The model or the device failed, or `y` (`[N]`) does not fit `x`.
-pub fn doubts(model: &dyn Classifier, x: &Tensor, y: &Tensor, eps: f64) -> Result<Vec<String>> {
-    if y.check()?.shape()[..] != [x.dim(0)] {
-        bail!(Shape, "autoattack: labels {} for {} samples", y.shape(), x.dim(0));
-    }
-    let n = x.dim(0);
-    let mut doubts = Vec::new();
-    let logits = model.logits(x)?.to_f64_vec()?;
-    let again = model.logits(x)?.to_f64_vec()?;
-    let largest = logits.iter().fold(0.0f64, |m, z| m.max(z.abs()));
-    let apart = logits.iter().zip(&again).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
-    // A model that rounds alike gives the same bits; what differs by more than rounding is chance.
-    if apart > 1e-4 * largest {
-        doubts.push(format!(
-            "the same samples got logits that differ by up to {apart:.2e}: the model answers at \
-             random, use the version rand"
-        ));
-    }
-    let rows = || logits.chunks(model.classes());
-    let probabilities = rows().all(|row| {
-        let sum: f64 = row.iter().sum();
-        row.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() < 1e-4
-    });
-    if probabilities {
-        doubts.push(
-            "the logits are probabilities: attack what comes before the softmax, whose gradients \
-             do not vanish"
-                .into(),
-        );
-    }
-    if model.classes() < 4 {
-        doubts.push(format!(
-            "{} classes: the loss DLR is made for 4 and more, and targets run out",
-            model.classes()
-        ));
-    }
-    let goal = Goal::Untargeted(y.clone());
-    let near = (x + 0.5 * eps).clamp(model.bounds()[0], model.bounds()[1]);
-    let (_, g) = super::fgsm::gradient(model, &near, &goal)?;
-    let moved = g.abs().sum_per_sample().to_f64_vec()?;
-    let still = moved.iter().filter(|g| **g == 0.0).count();
-    if still > 0 {
-        doubts.push(format!(
-            "the gradient of the cross-entropy is exactly zero at {still} of {n} samples: it has \
-             underflowed or is masked"
-        ));
-    }
-    Ok(doubts)
 }
 
 #[cfg(test)]

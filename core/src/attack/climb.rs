@@ -10,6 +10,7 @@ use super::best::Best;
 use super::dlr::{dlr, dlr_targeted};
 use super::fgsm::{Ascent, ascent};
 use super::step::{direction, scaled_signs};
+use super::trace::Seen;
 use super::{Draws, Goal, L1Step, Norm, Threat, rows};
 use crate::loss::cross_entropy;
 use crate::model::Classifier;
@@ -266,8 +267,17 @@ impl Climb {
         self.state.top
     }
 
-    /// All steps. With `all`, samples that reach the goal are put there and dropped.
-    pub(super) fn go(&mut self, run: &Run<'_>, mut all: Option<&mut Best>) -> Result<()> {
+    /// All steps. With `all`, samples that reach the goal are put there and dropped. With `seen`, each
+    /// iterate is told, from the start on.
+    pub(super) fn go(
+        &mut self,
+        run: &Run<'_>,
+        mut all: Option<&mut Best>,
+        mut seen: Option<&mut Seen<'_>>,
+    ) -> Result<()> {
+        if let Some(seen) = seen.as_deref_mut() {
+            seen.tell(&self.rows, &self.found)?;
+        }
         let mut windows = run.windows();
         let mut left = run.steps;
         let mut momentum = false;
@@ -283,7 +293,11 @@ impl Climb {
                 let x = self.ahead(run, momentum);
                 let at = self.objective.at(run.model, &x)?;
                 let goal = &self.objective.goal;
-                self.found.improve(Best::of(&x, &at.logits, at.loss.clone(), goal));
+                let here = Best::of(&x, &at.logits, at.loss.clone(), goal);
+                if let Some(seen) = seen.as_deref_mut() {
+                    seen.tell(&self.rows, &here)?;
+                }
+                self.found.improve(here);
                 self.state.arrive(x, at);
                 momentum = true;
             }

@@ -42,13 +42,14 @@ mod square;
 mod step;
 mod substitute;
 mod table;
+mod trace;
 mod window;
 mod zoo;
 
 use serde::{Deserialize, Serialize};
 
 pub use apgd::ApgdLoss;
-pub use autoattack::{Version, doubts};
+pub use autoattack::Version;
 pub use ball::Threat;
 pub use diverge::diverge;
 pub use goal::{Aim, Goal};
@@ -59,6 +60,7 @@ pub use simba::Basis;
 pub use step::L1Step;
 use table::attacks;
 pub use table::{AttackEntry, AttackSpec};
+pub use trace::{Iterate, Traced, Traces, Watch};
 
 pub use crate::metrics::Norm;
 use crate::model::Classifier;
@@ -144,6 +146,23 @@ pub trait Attack: Send + Sync {
     /// The model or the device failed, or the attack is not defined for the goal.
     fn run(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, draws: &Draws)
     -> Result<Tensor>;
+
+    /// As [`Attack::run`], to the same result, and tells `watch` of each iterate, if the attack has any
+    /// to tell of. See [`Traced`].
+    ///
+    /// # Errors
+    /// As [`Attack::run`].
+    fn run_watched(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+        watch: &mut dyn Watch,
+    ) -> Result<Tensor> {
+        let _ = watch;
+        self.run(model, x, goal, draws)
+    }
 }
 
 // Adding an attack is its file, its `mod` line above, and its line here.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::best::Best;
 use super::fgsm::{gradient, linf};
 use super::step::direction;
+use super::trace::{Seen, Watch};
 use super::{Access, Attack, AttackSpec, Draws, Goal, L1Step, Norm, Threat};
 use crate::model::Classifier;
 use crate::op::Fused;
@@ -120,6 +121,7 @@ impl Pgd {
         x0: &Tensor,
         goal: &Goal,
         draws: &Draws,
+        seen: &mut Seen<'_>,
     ) -> Result<Best> {
         let bounds = model.bounds();
         let mut x = if self.random_start {
@@ -130,15 +132,39 @@ impl Pgd {
         let mut best: Option<Best> = None;
         for _ in 0..self.steps {
             let (logits, g) = gradient(model, &x, goal)?;
-            if self.keep == Keep::Best {
-                Best::update(&mut best, Best::at(&x, &logits, goal));
+            if self.keep == Keep::Best || seen.watch.is_some() {
+                let here = Best::at(&x, &logits, goal);
+                seen.tell_all(&here)?;
+                if self.keep == Keep::Best {
+                    Best::update(&mut best, here);
+                }
             }
             x = self.next(&x, g, x0, bounds);
             x.check()?;
         }
         let last = Best::at(&x, &model.logits(&x)?, goal);
+        seen.tell_all(&last)?;
         Best::update(&mut best, last.clone());
         Ok(best.unwrap_or(last))
+    }
+
+    /// All restarts; each sample's best.
+    fn restarted(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+        watch: Option<&mut dyn Watch>,
+    ) -> Result<Tensor> {
+        let mut best: Option<Best> = None;
+        let mut seen = Seen { watch, run: 0, rows: (0..x.dim(0)).collect() };
+        for restart in 0..self.restarts {
+            seen.run = restart;
+            let run = self.descend(model, x, goal, &draws.index(restart as u64), &mut seen)?;
+            Best::update(&mut best, run);
+        }
+        Ok(best.map_or_else(|| x.clone(), |b| b.x))
     }
 }
 
@@ -203,11 +229,17 @@ impl Attack for Pgd {
         goal: &Goal,
         draws: &Draws,
     ) -> Result<Tensor> {
-        let mut best: Option<Best> = None;
-        for restart in 0..self.restarts {
-            let run = self.descend(model, x, goal, &draws.index(restart as u64))?;
-            Best::update(&mut best, run);
-        }
-        Ok(best.map_or_else(|| x.clone(), |b| b.x))
+        self.restarted(model, x, goal, draws, None)
+    }
+
+    fn run_watched(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+        draws: &Draws,
+        watch: &mut dyn Watch,
+    ) -> Result<Tensor> {
+        self.restarted(model, x, goal, draws, Some(watch))
     }
 }

@@ -4,14 +4,20 @@
 //! are made once per model and attack, then used three times: white-box on their own model, by
 //! transfer on the others, and as pictures.
 
+mod checked;
 mod plan;
 
 use std::time::Instant;
 
 pub use plan::Plan;
 
-use crate::attack::{Aim, AttackConfig, Outcome, Threat, minimal_perturbations, perturb_rows};
+use checked::Shot;
+
+use crate::attack::{
+    Aim, AttackConfig, Outcome, Threat, Traced, minimal_perturbations, perturb_rows,
+};
 use crate::data::Dataset;
+use crate::doubt::Finding;
 use crate::metrics::{Confusion, Norm, attack_success_rate, summarize_perturbations};
 use crate::model::{Network, predict, predict_rows};
 use crate::place::Placement;
@@ -49,6 +55,8 @@ pub struct Findings {
     pub pictures: Vec<PictureGrid>,
     /// What a reader must know before believing a number.
     pub warnings: Vec<String>,
+    /// Why figures of robustness may be too high; each is in the report of its model too.
+    pub findings: Vec<Finding>,
 }
 
 /// Hears what is being measured: the phase, and how much of it is done; may stop it with an error.
@@ -80,9 +88,10 @@ pub fn evaluate(
     }
     judge.worst_case();
     judge.warn(&mut warnings);
+    let findings = judge.check(progress)?;
     let curves = judge.curves(progress)?;
     let pictures = judge.pictures(&strongest)?;
-    Ok(Findings { models: judge.reports, transfer, curves, pictures, warnings })
+    Ok(Findings { models: judge.reports, transfer, curves, pictures, warnings, findings })
 }
 
 struct Judge<'a> {
@@ -97,6 +106,8 @@ struct Judge<'a> {
     clean: Vec<Vec<i64>>,
     /// Which of `rows` each model had right before and after everything it was shown so far.
     held: Vec<Vec<bool>>,
+    /// All that each model was shown.
+    shots: Vec<Vec<Shot>>,
     reports: Vec<ModelReport>,
 }
 
@@ -137,8 +148,8 @@ impl<'a> Judge<'a> {
         let mut rows = rng.child("samples").choose(test.len(), wanted);
         rows.sort_unstable();
         let labels = rows.iter().map(|&r| test.labels[r]).collect();
-        let (clean, held, reports) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Judge { contenders, test, plan, rng, rows, labels, clean, held, reports })
+        let (clean, held, shots, reports) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Judge { contenders, test, plan, rng, rows, labels, clean, held, shots, reports })
     }
 
     fn place(&self, network: &Network) -> Placement {
@@ -156,6 +167,7 @@ impl<'a> Judge<'a> {
         let right = |&r: &usize| predictions[r] == self.test.labels[r];
         self.held.push(self.rows.iter().map(right).collect());
         self.clean.push(self.rows.iter().map(|&r| predictions[r]).collect());
+        self.shots.push(Vec::new());
         self.reports.push(ModelReport {
             name: contender.name.clone(),
             baseline: contender.baseline,
@@ -164,6 +176,7 @@ impl<'a> Judge<'a> {
             clean: ClassificationReport::new(&confusion, &self.test.class_names)?,
             attacks: Vec::new(),
             worst_case_accuracy: None,
+            findings: Vec::new(),
             mean_perturbation_to_fool: None,
             membership: vec![MembershipReport::new(
                 "loss threshold",
@@ -187,8 +200,9 @@ impl<'a> Judge<'a> {
             let (mut done, total) = (0, self.rows.len());
             progress(&phase, 0, total)?;
             let started = Instant::now();
+            let traced = Traced::new(&*attack);
             let outcome = perturb_rows(
-                &*attack,
+                &traced,
                 &contender.network,
                 self.test,
                 &self.rows,
@@ -206,6 +220,8 @@ impl<'a> Judge<'a> {
             report.queries = outcome.queries;
             report.gradient_calls = outcome.gradient_calls;
             report.seconds = Some(started.elapsed().as_secs_f64());
+            let traces = traced.traces();
+            self.shots[i].push(Shot::own(&report, config, attack.access(), &outcome, traces));
             self.reports[i].attacks.push(report);
             outcomes.push(outcome);
         }
@@ -275,6 +291,7 @@ impl<'a> Judge<'a> {
             }
             if names.len() > 1 {
                 let report = self.attack_report(target, config, Access::Transfer, &worst)?;
+                self.shots[target].push(Shot::transferred(&report, &self.labels, &worst));
                 self.reports[target].attacks.push(report);
             }
         }
@@ -297,44 +314,11 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Signs that a robustness figure is too good (Carlini et al. 2019, section 4), and what training
-    /// warned of.
+    /// What training warned of.
     fn warn(&self, warnings: &mut Vec<String>) {
         for report in &self.reports {
             let training = report.training.iter().flat_map(|training| &training.warnings);
             warnings.extend(training.map(|warning| format!("{}: {warning}", report.name)));
-            let (transferred, own): (Vec<_>, Vec<_>) =
-                report.attacks.iter().partition(|a| a.access == Access::Transfer);
-            let white = own.iter().rfind(|a| a.access == Access::WhiteBox);
-            let Some(strongest) = white else { continue };
-            let margin = 2.0 / self.rows.len() as f64;
-            // One without gradients that is stronger is the plainest sign.
-            for weaker in own.iter().filter(|a| a.name != strongest.name) {
-                if weaker.robust_accuracy + margin < strongest.robust_accuracy {
-                    warnings.push(format!(
-                        "{}: {} leaves {:.1} % but {} leaves {:.1} %: the last attack of a plan \
-                         should be the strongest, so the model may mask its gradients",
-                        report.name,
-                        weaker.name,
-                        100.0 * weaker.robust_accuracy,
-                        strongest.name,
-                        100.0 * strongest.robust_accuracy
-                    ));
-                }
-            }
-            for transfer in transferred {
-                if transfer.robust_accuracy + margin < strongest.robust_accuracy {
-                    warnings.push(format!(
-                        "{}: {} examples made on other models are stronger ({:.1} % left) than \
-                         {} on the model itself ({:.1} % left): it may mask its gradients",
-                        report.name,
-                        transfer.name,
-                        100.0 * transfer.robust_accuracy,
-                        strongest.name,
-                        100.0 * strongest.robust_accuracy
-                    ));
-                }
-            }
         }
     }
 

@@ -22,6 +22,14 @@ pub struct Plan {
     /// Samples shown as pictures.
     #[serde(default = "pictures")]
     pub pictures: usize,
+    /// Samples of each model on which the checker runs attacks of its own afterwards
+    /// ([`doubt`](crate::doubt)); 0 leaves the check out.
+    #[serde(default = "check")]
+    pub check: usize,
+}
+
+fn check() -> usize {
+    crate::doubt::SAMPLES
 }
 
 fn pictures() -> usize {

@@ -3,6 +3,7 @@
 //! A column exists when at least one model has a value for it. Attacks are matched by name, norm,
 //! budget and access, because accuracies under different budgets do not compare.
 
+use super::doubted::{MARK, in_doubt};
 use super::format::{self, ABSENT};
 use super::table::{Cell, Column, Delta, Table};
 use super::{ModelReport, Report};
@@ -14,6 +15,8 @@ struct Figure {
     /// Which direction is for the better; `None` for a cost that is only stated.
     better: Option<Better>,
     value: Value,
+    /// Whether the figure of a model is in doubt.
+    doubted: Box<dyn Fn(&ModelReport) -> bool>,
 }
 
 /// A figure of a model, if it has it.
@@ -101,7 +104,7 @@ const FINDINGS: &[Finding] = &[
         sentence: "Robustness: {model} gets {value} right under the worst of the attacks|{model} \
                    {value}",
         of: ModelReport::robust_accuracy,
-        remark: |_| None,
+        remark: in_doubt,
     },
     Finding {
         sentence: "Privacy: {model} gives membership inference an advantage of {value}|{model} {value}",
@@ -148,13 +151,16 @@ fn figures(report: &Report) -> Vec<Figure> {
     let attacks = distinct(report, |m| m.attacks.iter().map(|a| a.label()).collect());
     let several = attacks.len() > 1;
     all.extend(attacks.iter().cloned().map(|label| {
+        let figure = label.clone();
         Figure::new(format!("Accuracy, {label}"), Percent, Some(Higher), move |m| {
             m.attacks.iter().find(|a| a.label() == label).map(|a| a.robust_accuracy)
         })
+        .doubted_if(move |m| m.is_doubted(&figure))
     }));
     if several || report.models.iter().any(|m| m.worst_case_accuracy.is_some()) {
         let worst = ModelReport::robust_accuracy;
-        all.push(Figure::new("Accuracy, worst case", Percent, Some(Higher), worst));
+        let figure = Figure::new("Accuracy, worst case", Percent, Some(Higher), worst);
+        all.push(figure.doubted_if(|m| !m.findings.is_empty()));
     }
     all.extend(attacks.into_iter().map(|label| {
         Figure::new(format!("Success, {label}"), Percent, Some(Lower), move |m| {
@@ -211,7 +217,12 @@ impl Figure {
         better: Option<Better>,
         value: impl Fn(&ModelReport) -> Option<f64> + 'static,
     ) -> Self {
-        Figure { heading: heading.into(), unit, better, value: Box::new(value) }
+        let (heading, value) = (heading.into(), Box::new(value));
+        Figure { heading, unit, better, value, doubted: Box::new(|_| false) }
+    }
+
+    fn doubted_if(self, doubted: impl Fn(&ModelReport) -> bool + 'static) -> Self {
+        Figure { doubted: Box::new(doubted), ..self }
     }
 
     fn of(&self, model: &ModelReport) -> Option<f64> {
@@ -221,8 +232,9 @@ impl Figure {
     fn cell(&self, model: &ModelReport, baseline: Option<&ModelReport>) -> Cell {
         let Some(value) = self.of(model) else { return Cell::text(ABSENT) };
         let delta = self.better.zip(baseline.and_then(|b| self.of(b)));
+        let mark = if (self.doubted)(model) { MARK } else { "" };
         Cell {
-            text: self.unit.show(value),
+            text: self.unit.show(value) + mark,
             delta: delta.map(|(better, reference)| self.unit.delta(value - reference, better)),
         }
     }

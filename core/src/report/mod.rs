@@ -11,6 +11,7 @@
 mod base64;
 mod chart;
 mod compare;
+mod doubted;
 mod format;
 pub mod html;
 mod leakage;

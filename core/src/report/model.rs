@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AttributesReport, InversionReport, ReconstructionReport};
+use crate::doubt::Finding;
 use crate::metrics::{Confusion, Interval, Norm, Roc, clopper_pearson};
 use crate::{Result, attack, bail};
 
@@ -27,6 +28,9 @@ pub struct ModelReport {
     /// them. Absent when it was not counted sample by sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst_case_accuracy: Option<f64>,
+    /// Why the robustness above may be too high, as the checker found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// How far a minimum-norm attack has to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_perturbation_to_fool: Option<PerturbationToFool>,

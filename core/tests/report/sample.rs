@@ -181,6 +181,7 @@ fn model(traits: &Traits, noise: &mut Noise) -> ModelReport {
         clean,
         attacks,
         worst_case_accuracy: Some(traits.robust - 0.008),
+        findings: Vec::new(),
         mean_perturbation_to_fool: Some(PerturbationToFool {
             attack: "DeepFool".into(),
             norm: Norm::L2,

@@ -1,6 +1,7 @@
 //! The comparison and the findings.
 
-use inocula_core::report::Table;
+use inocula_core::doubt::{Finding, Kind};
+use inocula_core::report::{Report, Table, html};
 
 use crate::sample::{BASELINE, PGD, TRADES, report};
 
@@ -31,6 +32,42 @@ fn the_baseline_comes_first_and_differences_know_their_direction() {
     assert_eq!(delta(1, "Training"), ("5 min 12 s".into(), None));
     assert_eq!(delta(0, "Claimed epsilon"), ("–".into(), None));
     assert_eq!(delta(2, "Claimed epsilon"), ("7.93".into(), None));
+}
+
+#[test]
+fn a_figure_in_doubt_is_marked_wherever_it_stands() {
+    let mut report = report();
+    assert_eq!(report.doubts(), Vec::<String>::new());
+    let finding = Finding {
+        kind: Kind::ZeroGradients,
+        model: PGD.into(),
+        figure: "APGD L∞ 0.1".into(),
+        sentence: "the gradient is zero; attack <otherwise>".into(),
+        evidence: [("zero".to_owned(), 40.0)].into(),
+    };
+    let at = report.models.iter().position(|m| m.name == PGD).unwrap();
+    report.models[at].findings.push(finding);
+    let table = report.comparison_table();
+    let row = table.rows.iter().find(|r| r[0].text == PGD).unwrap();
+    for (heading, marked) in [
+        ("Accuracy, APGD L∞ 0.1", true),
+        ("Accuracy, worst case", true),
+        ("Clean accuracy", false),
+        ("Success, APGD L∞ 0.1", false),
+    ] {
+        assert_eq!(row[column(&table, heading)].text.ends_with('†'), marked, "{heading}");
+    }
+    assert_eq!(table.to_text().matches('†').count(), 2, "no other model is marked");
+    let line =
+        format!("† {PGD}, APGD L∞ 0.1: the gradient is zero; attack <otherwise> (zero_gradients)");
+    assert_eq!(report.doubts(), [line]);
+    assert!(report.draft_summary()[0].ends_with("; the check doubts this figure (†)."));
+    let page = html::render(&report);
+    assert!(page.contains("attack &lt;otherwise&gt; (zero_gradients)"));
+    // The comparison has two, a bar one and its hint one, the list of the model's attacks one.
+    assert_eq!(page.matches("%†").count(), 5);
+    let read = Report::from_json(&report.to_json_pretty().unwrap()).unwrap();
+    assert_eq!(read, report);
 }
 
 #[test]

@@ -1,11 +1,6 @@
-//! AutoAttack: the worst of its members sample by sample, no stronger than a certificate, and honest
-//! about models that it cannot judge.
+//! AutoAttack: the worst of its members sample by sample, and no stronger than a certificate.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use inocula_core::attack::{
-    AttackConfig, Autoattack, Draws, Goal, Norm, Pgd, Version, craft, doubts,
-};
+use inocula_core::attack::{AttackConfig, Autoattack, Draws, Goal, Norm, Pgd, Version, craft};
 use inocula_core::certify::{Bound, certify_rows};
 use inocula_core::data::{digits, idx};
 use inocula_core::model::{Classifier, Network};
@@ -101,51 +96,4 @@ pub(crate) fn certified(device: &Device) -> Outcome {
     ensure(broken == 0 && certified > 20, || {
         format!("{broken} of {certified} certified are fooled")
     })
-}
-
-/// Makes other logits of logits, at call number so many.
-type Change = fn(&Tensor, u64) -> Tensor;
-
-/// A model with its logits changed.
-struct Changed<'a> {
-    network: &'a Network,
-    classes: usize,
-    change: Change,
-    calls: AtomicU64,
-}
-
-impl Classifier for Changed<'_> {
-    fn logits(&self, x: &Tensor) -> Result<Tensor> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok((self.change)(&self.network.logits(x)?, call))
-    }
-
-    fn bounds(&self) -> [f64; 2] {
-        self.network.bounds()
-    }
-
-    fn classes(&self) -> usize {
-        self.classes
-    }
-}
-
-/// What cannot be judged is told, and a plain model is not doubted.
-pub(crate) fn told(device: &Device) -> Outcome {
-    let (network, x, y) = subject(device, 32)?;
-    let none = doubts(&network, &x, &y, 0.1)?;
-    ensure(none.is_empty(), || format!("a plain model: {none:?}"))?;
-    let cases: [(&str, usize, Change); 4] = [
-        ("random", 10, |z, call| z * (1.0 + 0.5 * (call % 2) as f64)),
-        ("probabilities", 10, |z, _| z.softmax(1)),
-        ("3 classes", 3, |z, _| z.narrow(1, 0, 3)),
-        ("exactly zero", 10, |z, _| (z * 20.0).round()),
-    ];
-    for (words, classes, change) in cases {
-        let model = Changed { network: &network, classes, change, calls: AtomicU64::new(0) };
-        let y =
-            if classes == 3 { Tensor::from_slice(device, &[0i64; 32], &[32])? } else { y.clone() };
-        let told = doubts(&model, &x, &y, 0.1)?;
-        ensure(told.iter().any(|doubt| doubt.contains(words)), || format!("{words}: {told:?}"))?;
-    }
-    Ok(())
 }

@@ -2,6 +2,8 @@
 
 use super::{figure, grid, series, table};
 use crate::report::chart::{Bar, BarGroup, Bubble, Pen, bars, scatter};
+use crate::report::doubted::MARK;
+use crate::report::svg::Esc;
 use crate::report::{ModelReport, Report, format};
 
 pub(super) fn body(report: &Report) -> String {
@@ -26,10 +28,15 @@ pub(super) fn body(report: &Report) -> String {
         comparison = comparison.transposed();
     }
     format!(
-        "<div class=\"card\">\n{}</div>\n{}",
+        "<div class=\"card\">\n{}{}</div>\n{}",
         table(&comparison, "Comparison of models"),
+        doubts(report),
         grid(&[trade_off(report), accuracy(report)].map(Option::unwrap_or_default))
     )
+}
+
+fn doubts(report: &Report) -> String {
+    report.doubts().iter().map(|line| format!("<p class=\"note\">{}</p>\n", Esc(line))).collect()
 }
 
 /// Columns beyond which the comparison is turned, if there are fewer models than [`NARROW`].
@@ -42,7 +49,10 @@ fn accuracy(report: &Report) -> Option<String> {
         .map(|model| {
             let bar = |kind, value, pale| Bar { kind, value, text: format::percent(value), pale };
             let clean = bar("clean", model.clean.accuracy, true);
-            let robust = model.robust_accuracy().map(|v| bar("attacked", v, false));
+            let mut robust = model.robust_accuracy().map(|v| bar("attacked", v, false));
+            if let Some(bar) = robust.as_mut().filter(|_| !model.findings.is_empty()) {
+                bar.text.push_str(MARK);
+            }
             BarGroup {
                 name: model.name.clone(),
                 series: series(report, &model.name),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{figure, grid, series, table};
 use crate::report::chart::{Axis, HeatMap, Line, LineChart, Pen, Shade, Ticks, extent, heatmap};
+use crate::report::doubted::MARK;
 use crate::report::format::{self, ABSENT};
 use crate::report::svg::Esc;
 use crate::report::table::{Cell, Column, Table};
@@ -146,7 +147,8 @@ fn attacks(model: &ModelReport) -> Table {
             [
                 a.label().replace('\n', " "),
                 a.access.label().to_owned(),
-                format::percent(a.robust_accuracy),
+                format::percent(a.robust_accuracy)
+                    + if model.is_doubted(&a.label()) { MARK } else { "" },
                 or_absent(a.success_rate, format::percent),
                 or_absent(a.mean_perturbation, format::number),
                 format::count(a.samples),
