@@ -1,6 +1,7 @@
 //! Flags. Each command's flags override its configuration file.
 
 mod audit;
+mod privacy;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use inocula_core::nn::PRESETS;
 use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
+pub(crate) use self::privacy::{AuditExposure, AuditMembership};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.

@@ -17,6 +17,10 @@ pub(crate) struct Audit {
 pub(crate) enum AuditCommand {
     /// Attacks this program's noisy steps with canaries; fails if they leak more than is claimed.
     Dp(AuditDp),
+    /// Attacks the training data of runs: can they be told from other samples?
+    Membership(Box<super::AuditMembership>),
+    /// Trains a run again with secrets in its data: would they come back?
+    Exposure(Box<super::AuditExposure>),
 }
 
 /// Flags of `audit dp`.

@@ -21,9 +21,11 @@ use crate::{backends, interrupt, output};
 /// Norm of a canary's gradient over the bound it is clipped to: what was not clipped would stand out.
 const EXCESS: f64 = 10.0;
 
-pub(super) fn run(flags: &Audit) -> Result<()> {
+pub(super) fn run(flags: &Audit, quiet: bool) -> Result<()> {
     match &flags.command {
         AuditCommand::Dp(flags) => noisy_steps(flags),
+        AuditCommand::Membership(flags) => super::membership::run(flags, quiet),
+        AuditCommand::Exposure(flags) => super::exposure::run(flags, quiet),
     }
 }
 

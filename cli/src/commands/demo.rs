@@ -10,6 +10,7 @@ use inocula_core::evaluate::{Contender, Plan, evaluate};
 use inocula_core::model::Network;
 use inocula_core::nn::{Preset, init_params};
 use inocula_core::optim::{Adam, OptimizerConfig};
+use inocula_core::privacy::membership::Quick;
 use inocula_core::rng::Rng;
 use inocula_core::train::{Rule, Schedule, TrainConfig};
 use inocula_core::{DType, Result};
@@ -100,5 +101,6 @@ fn plan() -> Plan {
         radii: vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
         samples: None,
         pictures: 10,
+        membership: Quick::default(),
     }
 }

@@ -3,6 +3,7 @@
 use inocula_core::attack::ball::diameter;
 use inocula_core::attack::{AttackConfig, Norm, Threat};
 use inocula_core::evaluate::{Contender, Plan, evaluate};
+use inocula_core::privacy::membership::Quick;
 use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail};
 
@@ -10,7 +11,7 @@ use crate::args::Evaluate;
 use crate::progress::Bar;
 use crate::reporting::Setting;
 use crate::runs::Run;
-use crate::{backends, config, reporting, runs};
+use crate::{audits, backends, config, reporting, runs};
 
 pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     let mut plan = plan(flags)?;
@@ -35,10 +36,18 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
 
     let mut bar = Bar::new(quiet);
     let rng = Rng::new(seed).child("evaluate");
-    let findings = evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
-        bar.show(phase, done, total)
-    })?;
+    let mut findings =
+        evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
+            bar.show(phase, done, total)
+        })?;
     bar.clear();
+    for (model, folder) in findings.models.iter_mut().zip(&flags.runs) {
+        match audits::found(folder)? {
+            Some(Ok(attacks)) => model.membership.extend(attacks),
+            Some(Err(warning)) => findings.warnings.push(warning),
+            None => {}
+        }
+    }
     let setting = Setting {
         title: format!("{}: {} models compared", test.name, contenders.len()),
         backend: &backend,
@@ -69,6 +78,7 @@ fn plan(flags: &Evaluate) -> Result<Plan> {
         radii: Vec::new(),
         samples: None,
         pictures: 8,
+        membership: Quick::default(),
     });
     let rescaled = plan.threat != threat;
     plan.threat = threat;

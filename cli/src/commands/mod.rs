@@ -8,7 +8,9 @@ mod data;
 mod demo;
 mod dp;
 mod evaluate;
+mod exposure;
 mod import;
+mod membership;
 mod private;
 mod rule;
 mod train;
@@ -31,7 +33,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Evaluate(flags) => evaluate::run(&flags, quiet),
         Command::Backends(flags) => backends::run(&flags),
         Command::Dp(flags) => dp::run(&flags),
-        Command::Audit(flags) => audit::run(&flags),
+        Command::Audit(flags) => audit::run(&flags, quiet),
         Command::Data(flags) => data::run(flags.command, quiet),
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attack::{AttackConfig, Threat};
 use crate::data::Dataset;
+use crate::privacy::membership::Quick;
 use crate::{Result, bail};
 
 /// What is measured.
@@ -22,6 +23,9 @@ pub struct Plan {
     /// Samples shown as pictures.
     #[serde(default = "pictures")]
     pub pictures: usize,
+    /// The membership attacks.
+    #[serde(default)]
+    pub membership: Quick,
 }
 
 fn pictures() -> usize {

@@ -11,6 +11,7 @@
 mod confusion;
 mod interval;
 mod membership;
+mod membership_interval;
 mod robustness;
 
 pub use confusion::{ClassScore, Confusion, MacroAverage};

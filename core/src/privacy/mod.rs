@@ -1,3 +1,4 @@
 //! Attacks on the privacy of the training data.
 
+pub mod exposure;
 pub mod membership;

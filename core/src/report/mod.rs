@@ -13,6 +13,7 @@ mod chart;
 mod compare;
 mod format;
 pub mod html;
+mod membership;
 mod model;
 mod picture;
 mod png;
@@ -25,9 +26,10 @@ use serde_json::Value;
 
 use crate::{Error, ErrorKind, Result, bail};
 
+pub use membership::{LearntThreshold, MembershipReport, TprAtFpr};
 pub use model::{
-    Access, AttackReport, ClassReport, ClassificationReport, EpochRecord, MembershipReport,
-    ModelReport, NoisePhase, PerturbationToFool, PrivacyBudget, TprAtFpr, TrainingReport,
+    Access, AttackReport, ClassReport, ClassificationReport, EpochRecord, ModelReport, NoisePhase,
+    PerturbationToFool, PrivacyBudget, TrainingReport,
 };
 pub use picture::{Picture, PictureGrid, PictureRow, Verdict};
 pub use run::{
