@@ -1,9 +1,10 @@
 //! Flags. Each command's flags override its configuration file.
 
 mod audit;
+mod check;
 mod federate;
 mod leakage;
-mod check;
+mod privacy;
 
 use std::path::PathBuf;
 
@@ -15,9 +16,10 @@ use inocula_core::nn::PRESETS;
 use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
+pub(crate) use self::check::{CheckFlags, NoCheckFlags};
 pub(crate) use self::federate::{ClientPrivacyFlags, Federate, FederateCommand, Simulate};
 pub(crate) use self::leakage::{AuditAttributes, AuditInversion, AuditReconstruction, AuditedRun};
-pub(crate) use self::check::{CheckFlags, NoCheckFlags};
+pub(crate) use self::privacy::{AuditExposure, AuditMembership};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.

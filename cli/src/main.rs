@@ -5,6 +5,7 @@
 //! parser refuses (an unknown flag) it explains in its own way, with status 2.
 
 mod args;
+mod audits;
 mod backends;
 mod commands;
 mod config;

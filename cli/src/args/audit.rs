@@ -23,6 +23,10 @@ pub(crate) enum AuditCommand {
     Reconstruction(Box<super::AuditReconstruction>),
     /// Guesses masked fields of a run's records from the rest of them and its model.
     Attributes(super::AuditAttributes),
+    /// Attacks the training data of runs: can they be told from other samples?
+    Membership(Box<super::AuditMembership>),
+    /// Trains a run again with secrets in its data: would they come back?
+    Exposure(Box<super::AuditExposure>),
 }
 
 /// Flags of `audit dp`.

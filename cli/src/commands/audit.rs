@@ -28,6 +28,8 @@ pub(super) fn run(flags: &Audit, quiet: bool) -> Result<()> {
         AuditCommand::Inversion(flags) => leakage::inversion(flags, quiet),
         AuditCommand::Reconstruction(flags) => leakage::reconstruction(flags, quiet),
         AuditCommand::Attributes(flags) => leakage::attributes(flags, quiet),
+        AuditCommand::Membership(flags) => super::membership::run(flags, quiet),
+        AuditCommand::Exposure(flags) => super::exposure::run(flags, quiet),
     }
 }
 

@@ -11,6 +11,7 @@ use inocula_core::evaluate::{Contender, Plan, evaluate};
 use inocula_core::model::Network;
 use inocula_core::nn::{Preset, init_params};
 use inocula_core::optim::{Adam, OptimizerConfig};
+use inocula_core::privacy::membership::Quick;
 use inocula_core::rng::Rng;
 use inocula_core::train::{Rule, Schedule, TrainConfig};
 use inocula_core::{DType, Result};
@@ -102,5 +103,6 @@ fn plan() -> Plan {
         samples: None,
         pictures: 10,
         check: SAMPLES,
+        membership: Quick::default(),
     }
 }

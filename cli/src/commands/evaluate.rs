@@ -4,6 +4,7 @@ use inocula_core::attack::ball::diameter;
 use inocula_core::attack::{AttackConfig, Norm, Threat};
 use inocula_core::doubt::SAMPLES;
 use inocula_core::evaluate::{Contender, Plan, evaluate};
+use inocula_core::privacy::membership::Quick;
 use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail};
 
@@ -12,7 +13,7 @@ use crate::args::Evaluate;
 use crate::progress::Bar;
 use crate::reporting::Setting;
 use crate::runs::Run;
-use crate::{backends, config, reporting, runs};
+use crate::{audits, backends, config, reporting, runs};
 
 pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     let mut plan = plan(flags)?;
@@ -25,7 +26,8 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     let device = backends::open(&backend)?;
     let runs = flags.runs.iter().map(|r| runs::read(r, &device)).collect::<Result<Vec<_>>>()?;
     same_data(&runs)?;
-    let audits = flags.runs.iter().map(|r| leakage::Found::read(r)).collect::<Result<Vec<_>>>()?;
+    let leaks = flags.runs.iter().map(|r| leakage::Found::read(r)).collect::<Result<Vec<_>>>()?;
+    let members = flags.runs.iter().map(|r| audits::found(r)).collect::<Result<Vec<_>>>()?;
     runs::prepare(&flags.out, "report.json", flags.force)?;
     let base = &runs[0].config;
     let (train, test) = base.datasets()?;
@@ -43,8 +45,14 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
             bar.show(phase, done, total)
         })?;
     bar.clear();
-    for (model, audits) in findings.models.iter_mut().zip(audits) {
-        audits.attach(model);
+    for (model, (leaks, members)) in findings.models.iter_mut().zip(leaks.into_iter().zip(members))
+    {
+        leaks.attach(model);
+        match members {
+            Some(Ok(attacks)) => model.membership.extend(attacks),
+            Some(Err(warning)) => findings.warnings.push(warning),
+            None => {}
+        }
     }
     let setting = Setting {
         title: format!("{}: {} models compared", test.name, contenders.len()),
@@ -77,6 +85,7 @@ fn plan(flags: &Evaluate) -> Result<Plan> {
         samples: None,
         pictures: 8,
         check: SAMPLES,
+        membership: Quick::default(),
     });
     let rescaled = plan.threat != threat;
     plan.threat = threat;

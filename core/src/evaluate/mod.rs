@@ -21,11 +21,11 @@ use crate::doubt::Finding;
 use crate::metrics::{Confusion, Norm, attack_success_rate, summarize_perturbations};
 use crate::model::{Network, predict, predict_rows};
 use crate::place::Placement;
-use crate::privacy::membership::loss_threshold;
+use crate::privacy::membership::quick;
 use crate::report::{
-    Access, AttackReport, ClassificationReport, CurvePoint, MembershipReport, ModelReport,
-    PerturbationToFool, Picture, PictureGrid, PictureRow, RobustnessCurve, TrainingReport,
-    TransferMatrix, TransferQuantity, Verdict,
+    Access, AttackReport, ClassificationReport, CurvePoint, ModelReport, PerturbationToFool,
+    Picture, PictureGrid, PictureRow, RobustnessCurve, TrainingReport, TransferMatrix,
+    TransferQuantity, Verdict,
 };
 use crate::rng::Rng;
 use crate::{Result, Tensor, bail};
@@ -59,8 +59,7 @@ pub struct Findings {
     pub findings: Vec<Finding>,
 }
 
-/// Hears what is being measured: the phase, and how much of it is done; may stop it with an error.
-pub type Progress<'a> = &'a mut dyn FnMut(&str, usize, usize) -> Result<()>;
+pub use crate::privacy::membership::Progress;
 
 /// Judges `contenders` on `test`, with `train` as the members of the membership attack.
 ///
@@ -76,7 +75,7 @@ pub fn evaluate(
 ) -> Result<Findings> {
     let mut judge = Judge::new(contenders, test, plan, rng)?;
     for contender in contenders {
-        judge.clean(contender, train)?;
+        judge.clean(contender, train, progress)?;
     }
     let mut transfer = Vec::new();
     let mut warnings = Vec::new();
@@ -134,6 +133,7 @@ impl<'a> Judge<'a> {
                 );
             }
         }
+        plan.membership.check()?;
         if contenders.is_empty() || plan.attacks.is_empty() || test.is_empty() {
             bail!(
                 Config,
@@ -157,13 +157,26 @@ impl<'a> Judge<'a> {
     }
 
     /// Utility and membership of one model.
-    fn clean(&mut self, contender: &Contender, train: &Dataset) -> Result<()> {
+    fn clean(
+        &mut self,
+        contender: &Contender,
+        train: &Dataset,
+        progress: Progress<'_>,
+    ) -> Result<()> {
         let network = &contender.network;
         let place = self.place(network);
         let all: Vec<usize> = (0..self.test.len()).collect();
         let predictions = predict_rows(network, self.test, &all, &place)?;
         let confusion = Confusion::from_labels(&self.test.labels, &predictions, self.test.classes)?;
-        let membership = loss_threshold(network, train, self.test, &place)?;
+        let membership = quick(
+            network,
+            (train, self.test),
+            &self.plan.membership,
+            self.plan.threat,
+            &place,
+            &self.rng.child("membership"),
+            progress,
+        )?;
         let right = |&r: &usize| predictions[r] == self.test.labels[r];
         self.held.push(self.rows.iter().map(right).collect());
         self.clean.push(self.rows.iter().map(|&r| predictions[r]).collect());
@@ -178,11 +191,7 @@ impl<'a> Judge<'a> {
             worst_case_accuracy: None,
             findings: Vec::new(),
             mean_perturbation_to_fool: None,
-            membership: vec![MembershipReport::new(
-                "loss threshold",
-                &membership.roc,
-                &[0.01, 0.001],
-            )],
+            membership,
             privacy_budget: contender.training.as_ref().and_then(|t| t.privacy.clone()),
             inversion: None,
             reconstruction: None,

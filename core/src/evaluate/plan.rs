@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attack::{AttackConfig, Threat};
 use crate::data::Dataset;
+use crate::privacy::membership::Quick;
 use crate::{Result, bail};
 
 /// What is measured.
@@ -26,6 +27,9 @@ pub struct Plan {
     /// ([`doubt`](crate::doubt)); 0 leaves the check out.
     #[serde(default = "check")]
     pub check: usize,
+    /// The membership attacks.
+    #[serde(default)]
+    pub membership: Quick,
 }
 
 fn check() -> usize {

@@ -97,6 +97,22 @@ impl Roc {
         (0..limit).map(|i| self.rates(self.points[i * last / (limit - 1)])).collect()
     }
 
+    /// Points for drawing with linear and with logarithmic axes: those of [`Roc::thinned`], and about
+    /// as many more whose false-positive rates are evenly spread on a logarithmic axis.
+    pub fn drawn(&self, limit: usize) -> Vec<RocPoint> {
+        let (last, limit) = (self.points.len() - 1, limit.max(2));
+        let mut at: Vec<usize> = (0..limit).map(|i| i * last / (limit - 1)).collect();
+        let decades = (self.non_members as f64).ln();
+        at.extend((0..limit).map(|i| {
+            let fpr = (decades * (i as f64 / (limit - 1) as f64 - 1.0)).exp();
+            let allowed = fpr * self.non_members as f64 * (1.0 + 1e-12);
+            self.points.partition_point(|c| c.non_members as f64 <= allowed).max(1) - 1
+        }));
+        at.sort_unstable();
+        at.dedup();
+        at.into_iter().map(|i| self.rates(self.points[i])).collect()
+    }
+
     /// Probability that a random member scores above a random non-member, ties counting one half:
     /// 0.5 is chance.
     pub fn auc(&self) -> f64 {
@@ -148,13 +164,18 @@ impl Roc {
     /// `None` when there are fewer than `1 / fpr` non-members: a single false positive would then
     /// exceed the rate, and the figure would only say how the top few scores fell.
     pub fn tpr_at_fpr(&self, fpr: f64) -> Option<f64> {
+        self.point_at_fpr(fpr).map(|point| point.tpr)
+    }
+
+    /// The operating point of [`Roc::tpr_at_fpr`], and `None` where that is.
+    pub fn point_at_fpr(&self, fpr: f64) -> Option<RocPoint> {
         // The slack keeps 1000 * 0.001 from counting as less than one.
         let allowed = fpr * self.non_members as f64 * (1.0 + 1e-12);
         if allowed.is_nan() || allowed < 1.0 {
             return None;
         }
         let within = self.points.iter().take_while(|c| c.non_members as f64 <= allowed);
-        within.last().map(|c| ratio(c.members, self.members))
+        within.last().map(|c| self.rates(*c))
     }
 
     fn rates(&self, c: Count) -> RocPoint {
@@ -240,6 +261,19 @@ mod tests {
         assert_eq!((thin[0].fpr, thin[0].tpr), (0.0, 0.0));
         assert_eq!((thin[49].fpr, thin[49].tpr), (1.0, 1.0));
         assert_eq!(roc.thinned(5000).len(), 1001);
+    }
+
+    #[test]
+    fn drawn_points_reach_every_decade_of_false_positives() {
+        let members: Vec<f64> = (0..5000).map(|i| f64::from(i) + 0.3).collect();
+        let others: Vec<f64> = (0..5000).map(f64::from).collect();
+        let drawn = Roc::new(&members, &others).unwrap().drawn(60);
+        assert!(drawn.len() <= 120 && drawn.is_sorted_by(|a, b| a.fpr <= b.fpr));
+        for (low, high) in [(1e-4, 1e-3), (1e-3, 1e-2), (1e-2, 1e-1), (0.1, 1.0)] {
+            let within = drawn.iter().filter(|p| (low..=high).contains(&p.fpr)).count();
+            assert!(within >= 8, "{within} points of [{low}, {high}]");
+        }
+        assert_eq!((drawn[0].fpr, drawn[drawn.len() - 1].tpr), (0.0, 1.0));
     }
 
     #[test]

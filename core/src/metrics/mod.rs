@@ -12,6 +12,7 @@ mod confusion;
 mod images;
 mod interval;
 mod membership;
+mod membership_interval;
 mod robustness;
 
 pub use confusion::{ClassScore, Confusion, MacroAverage};

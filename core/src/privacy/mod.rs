@@ -1,6 +1,7 @@
 //! Attacks on the privacy of the training data.
 
 pub mod attributes;
+pub mod exposure;
 pub mod inversion;
 pub mod membership;
 pub mod reconstruction;

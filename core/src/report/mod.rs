@@ -15,6 +15,7 @@ mod doubted;
 mod format;
 pub mod html;
 mod leakage;
+mod membership;
 mod model;
 mod picture;
 mod png;
@@ -33,9 +34,10 @@ pub use leakage::{
     InversionAttack, InversionReport, Lift, PSNR_MOST, Rate, ReconstructionAttack,
     ReconstructionReport, Spread,
 };
+pub use membership::{LearntThreshold, MembershipReport, TprAtFpr};
 pub use model::{
-    Access, AttackReport, ClassReport, ClassificationReport, EpochRecord, MembershipReport,
-    ModelReport, NoisePhase, PerturbationToFool, PrivacyBudget, TprAtFpr, TrainingReport,
+    Access, AttackReport, ClassReport, ClassificationReport, EpochRecord, ModelReport, NoisePhase,
+    PerturbationToFool, PrivacyBudget, TrainingReport,
 };
 pub use picture::{Picture, PictureGrid, PictureRow, Verdict};
 pub use run::{

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::membership::MembershipReport;
 use super::{AttributesReport, InversionReport, ReconstructionReport};
 use crate::doubt::Finding;
-use crate::metrics::{Confusion, Interval, Norm, Roc, clopper_pearson};
+use crate::metrics::{Confusion, Interval, Norm, clopper_pearson};
 use crate::{Result, attack, bail};
 
 /// One model of the comparison.
@@ -58,9 +59,11 @@ impl ModelReport {
         strongest.chain(self.worst_case_accuracy).reduce(f64::min)
     }
 
-    /// The membership attack that tells most: the one of the largest advantage.
+    /// The membership attack that tells most: the one whose advantage exceeds that of chance by most,
+    /// so that an attack on few samples does not win by its noise.
     pub fn strongest_membership(&self) -> Option<&MembershipReport> {
-        self.membership.iter().max_by(|a, b| a.advantage.total_cmp(&b.advantage))
+        let excess = |a: &MembershipReport| a.advantage - a.advantage_by_chance.unwrap_or(0.0);
+        self.membership.iter().max_by(|a, b| excess(a).total_cmp(&excess(b)))
     }
 }
 
@@ -294,64 +297,6 @@ impl PerturbationToFool {
     /// What was measured: `DeepFool L2`. Distances of equal label are compared across models.
     pub fn label(&self) -> String {
         format!("{} {}", self.attack, self.norm.symbol())
-    }
-}
-
-/// A membership-inference attack: can training samples be told from others?
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MembershipReport {
-    /// The attack: `loss threshold`, `LiRA`.
-    pub attack: String,
-    /// Area under the ROC curve: 0.5 is chance.
-    pub auc: f64,
-    /// Largest difference of true- and false-positive rate: 0 is chance.
-    pub advantage: f64,
-    /// The advantage that useless scores stay below in 95 of 100 cases, with as many samples.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advantage_by_chance: Option<f64>,
-    /// Accuracy at the best threshold with members and non-members in equal number: 0.5 is chance.
-    pub balanced_accuracy: f64,
-    /// Member scores.
-    pub members: u64,
-    /// Non-member scores.
-    pub non_members: u64,
-    /// True-positive rates at low false-positive rates, for as many rates as the samples can show.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tpr_at_fpr: Vec<TprAtFpr>,
-    /// The curve as (false-positive rate, true-positive rate), thinned for drawing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roc: Vec<[f64; 2]>,
-}
-
-/// A true-positive rate at a given false-positive rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TprAtFpr {
-    /// The false-positive rate allowed.
-    pub fpr: f64,
-    /// The largest true-positive rate within it.
-    pub tpr: f64,
-}
-
-impl MembershipReport {
-    /// Points of the curve that a report keeps.
-    const CURVE_POINTS: usize = 200;
-
-    /// The figures of `roc`, with the true-positive rate at each of `fprs` that its number of
-    /// non-members can show.
-    pub fn new(attack: impl Into<String>, roc: &Roc, fprs: &[f64]) -> Self {
-        MembershipReport {
-            attack: attack.into(),
-            auc: roc.auc(),
-            advantage: roc.advantage(),
-            advantage_by_chance: Some(roc.advantage_by_chance(0.05)),
-            balanced_accuracy: roc.balanced_accuracy(),
-            members: roc.members(),
-            non_members: roc.non_members(),
-            tpr_at_fpr: (fprs.iter())
-                .filter_map(|&fpr| Some(TprAtFpr { fpr, tpr: roc.tpr_at_fpr(fpr)? }))
-                .collect(),
-            roc: roc.thinned(Self::CURVE_POINTS).iter().map(|p| [p.fpr, p.tpr]).collect(),
-        }
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) enum Ticks {
     Number,
     /// Numbers, whole ones only.
     Count,
+    /// Fractions on a logarithmic axis, whose values are their decimal logarithms, as percentages.
+    Decades,
 }
 
 /// An axis: its title, the values that it spans and how they are written.
@@ -44,14 +46,20 @@ impl Axis {
         Axis { title: title.into(), domain: (0.0, 1.0), ticks: Ticks::Percent }
     }
 
+    /// Fractions from `10^low` to 1 on a logarithmic axis; values are decimal logarithms.
+    pub(super) fn decades(title: impl Into<String>, low: f64) -> Self {
+        Axis { title: title.into(), domain: (low, 0.0), ticks: Ticks::Decades }
+    }
+
     fn marks(&self, scale: &Scale, count: usize) -> Vec<(f64, String)> {
         let possible = |t: &f64| match self.ticks {
             Ticks::Percent => (0.0..=1.0).contains(t),
-            Ticks::Count => t.fract() == 0.0,
+            Ticks::Count | Ticks::Decades => t.fract() == 0.0,
             Ticks::Number => true,
         };
         let label = |t: f64| match self.ticks {
             Ticks::Percent => format!("{}%", format::number((t * 1e6).round() / 1e4)),
+            Ticks::Decades => format!("{}%", format::number(100.0 * 10f64.powf(t))),
             Ticks::Number | Ticks::Count => format::number(t),
         };
         scale.ticks(count).into_iter().filter(possible).map(|t| (t, label(t))).collect()

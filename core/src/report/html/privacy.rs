@@ -1,13 +1,16 @@
 //! Privacy: membership inference and guarantees.
 
 use super::{figure, grid, series, table};
+use crate::metrics::Interval;
 use crate::report::chart::{Axis, Bar, BarGroup, Line, LineChart, Pen, bars};
 use crate::report::format::{self, ABSENT};
+use crate::report::svg::Esc;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::{MembershipReport, ModelReport, Report};
 
 pub(super) fn body(report: &Report) -> String {
-    let figures: Vec<String> = [roc(report), advantages(report)].into_iter().flatten().collect();
+    let figures: Vec<String> =
+        [roc(report), low_rates(report), advantages(report)].into_iter().flatten().collect();
     let tables = [attacks(report), budgets(report)];
     format!("{}{}", grid(&figures), tables.into_iter().flatten().collect::<String>())
 }
@@ -41,8 +44,51 @@ fn roc(report: &Report) -> Option<String> {
         diagonal: true,
     }
     .draw();
-    let text = "The strongest membership attack on each model. A private model stays on the \
-                diagonal, which is guessing.";
+    let text = "The strongest membership attack on each model. The diagonal is guessing; an attack \
+                that stays there found nothing, and another one may.";
+    Some(figure(title, text, &legend, &drawing))
+}
+
+/// The same curves with logarithmic axes, where the few samples that an attack is sure of show
+/// (Carlini et al. 2022, section III); of the attack with the largest true-positive rate at the lowest
+/// false-positive rate that the samples can show.
+fn low_rates(report: &Report) -> Option<String> {
+    let surest = |m: &ModelReport| -> Option<MembershipReport> {
+        let drawn = m.membership.iter().filter(|a| !a.roc.is_empty() && !a.tpr_at_fpr.is_empty());
+        let rate = |a: &&MembershipReport| {
+            let lowest = a.tpr_at_fpr.iter().min_by(|x, y| x.fpr.total_cmp(&y.fpr));
+            lowest.map_or((0.0, 0.0), |t| (-t.fpr, t.tpr))
+        };
+        let order = |x: (f64, f64), y: (f64, f64)| x.0.total_cmp(&y.0).then(x.1.total_cmp(&y.1));
+        drawn.max_by(|a, b| order(rate(a), rate(b))).cloned()
+    };
+    let models = report.models_in_order().into_iter();
+    let found: Vec<_> = models.filter_map(|m| Some((m, surest(m)?))).collect();
+    let fewest = found.iter().map(|(_, a)| a.non_members).max()?;
+    let low = -(fewest.max(10) as f64).log10().ceil();
+    let log = |p: &[f64; 2]| (p[0].log10().max(low), p[1].log10().max(low));
+    let line = |(at, (model, attack)): (usize, &(&ModelReport, MembershipReport))| Line {
+        name: format!("{} ({})", model.name, attack.attack),
+        pen: Pen { series: series(report, &model.name), dash: at % 4, markers: false },
+        points: attack.roc.iter().filter(|p| p[0] > 0.0 && p[1] > 0.0).map(log).collect(),
+    };
+    let lines: Vec<Line> = found.iter().enumerate().map(line).collect();
+    let legend: Vec<(Pen, String)> = lines.iter().map(|l| (l.pen, l.name.clone())).collect();
+    let names: Vec<&str> = lines.iter().map(|l| l.name.as_str()).collect();
+    let title = "Members that an attack is sure of";
+    let drawing = LineChart {
+        title,
+        description: &format!("ROC curves with logarithmic axes. {}.", names.join(", ")),
+        x: Axis::decades("False-positive rate", low),
+        y: Axis::decades("True-positive rate", low),
+        lines,
+        at_x: Vec::new(),
+        at_y: Vec::new(),
+        diagonal: true,
+    }
+    .draw();
+    let text = "On each model the attack that finds most members at the lowest false-positive rate \
+                shown. Logarithmic axes; above the diagonal members are found that nobody guesses.";
     Some(figure(title, text, &legend, &drawing))
 }
 
@@ -71,7 +117,7 @@ fn advantages(report: &Report) -> Option<String> {
     let largest = groups.iter().map(|g| g.bars[0].value).fold(0.1, f64::max).min(1.0);
     let longest = (largest * 20.0).ceil() / 20.0;
     let text = format!(
-        "The strongest attack on each model; shorter keeps more private. Full length is {:.0}%.",
+        "The strongest attack on each model; shorter gave less away to it. Full length is {:.0}%.",
         longest * 100.0
     );
     Some(figure(title, &text, &[], &bars(title, &each.join(" "), &groups, longest)))
@@ -106,23 +152,52 @@ fn attacks(report: &Report) -> Option<String> {
             let mut row = vec![
                 Cell::text(model.name.replace('\n', " ")),
                 Cell::text(attack.attack.clone()),
-                Cell::text(score(attack.auc)),
+                Cell::text(with_interval(score(attack.auc), attack.auc_interval, |v| {
+                    format!("{v:.3}")
+                })),
                 Cell::text(format::percent(attack.advantage)),
                 Cell::text(format::percent(attack.balanced_accuracy)),
             ];
             row.extend(rates.iter().map(|rate| {
                 let found = attack.tpr_at_fpr.iter().find(|t| t.fpr == *rate);
-                Cell::text(found.map_or(ABSENT.into(), |t| format::percent(t.tpr)))
+                Cell::text(found.map_or(ABSENT.into(), |t| {
+                    with_interval(format::percent(t.tpr), t.interval, format::percent)
+                }))
             }));
             row.extend([attack.members, attack.non_members].map(|n| Cell::text(format::count(n))));
             row
         })
         .collect();
     let html = table(&Table { columns, rows }, "Membership-inference attacks");
-    Some(format!(
-        "<div class=\"card\">\n{html}<p class=\"note\">A true-positive rate is given only where there \
-         are enough non-members to show the false-positive rate.</p></div>\n"
-    ))
+    let nothing = all.iter().filter(|(_, attack)| !attack.leaks()).count();
+    let mut notes = vec![
+        "Intervals are of 95 % confidence. A true-positive rate is given only where there are enough \
+         non-members to show the false-positive rate."
+            .to_owned(),
+    ];
+    if nothing > 0 {
+        let of = all.len();
+        notes.push(format!(
+            "{nothing} of {of} attacks found nothing beyond chance, within their intervals; that is no \
+             guarantee, as another attack may find more."
+        ));
+    }
+    for refused in all.iter().flat_map(|(_, attack)| &attack.refused) {
+        let sentence = format!("{refused}.");
+        if !notes.contains(&sentence) {
+            notes.push(sentence);
+        }
+    }
+    let notes = notes.iter().map(|note| format!("<p class=\"note\">{}</p>", Esc(note)));
+    Some(format!("<div class=\"card\">\n{html}{}</div>\n", notes.collect::<String>()))
+}
+
+/// `0.731 (0.702 to 0.760)`.
+fn with_interval(value: String, interval: Option<Interval>, show: fn(f64) -> String) -> String {
+    match interval {
+        Some(Interval { low, high }) => format!("{value} ({} to {})", show(low), show(high)),
+        None => value,
+    }
 }
 
 fn score(value: f64) -> String {
