@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::csv::{self, CsvConfig, Header, LabelColumn};
+use super::csv::{self, CsvConfig, Header, LabelColumn, Scale};
 use super::{Dataset, MAX_BYTES, data_home};
 use crate::{Error, ErrorKind, Result, bail, fs};
 
@@ -102,6 +102,7 @@ pub fn location30(folder: &Path) -> Result<Dataset> {
     let table = CsvConfig {
         header: Header::Absent,
         label: Some(LabelColumn::Index(0)),
+        scale: Scale::None,
         ..CsvConfig::new(LOCATION_TABLE)
     };
     let data = csv::parse(&table, &text).map_err(|e| e.context(path.display()))?;
