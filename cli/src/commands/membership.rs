@@ -219,10 +219,21 @@ fn show(audit: &MembershipAudit) {
             shadows.count, shadows.samples, shadows.seconds, shadows.backend
         ));
     }
-    audit.attacks.iter().for_each(show_attack);
+    // What is said of several attacks is said once, at the end.
+    let lines =
+        || audit.attacks.iter().flat_map(|attack| attack.refused.iter().chain(&attack.notes));
+    let mut shared: Vec<&String> = Vec::new();
+    for line in lines() {
+        if !shared.contains(&line) && lines().filter(|other| *other == line).count() > 1 {
+            shared.push(line);
+        }
+    }
+    audit.attacks.iter().for_each(|attack| show_attack(attack, &shared));
+    shared.into_iter().for_each(output::line);
 }
 
-fn show_attack(attack: &MembershipReport) {
+/// An attack, without the lines `elsewhere`.
+fn show_attack(attack: &MembershipReport, elsewhere: &[&String]) {
     let percent = |rate: f64| format!("{:.2} %", 100.0 * rate);
     output::line(&attack.attack);
     output::line(format!("  {}", attack.verdict()));
@@ -252,7 +263,8 @@ fn show_attack(attack: &MembershipReport) {
             percent(learnt.balanced_accuracy)
         ));
     }
-    attack.refused.iter().chain(&attack.notes).for_each(|note| output::line(format!("  {note}")));
+    let own = attack.refused.iter().chain(&attack.notes).filter(|line| !elsewhere.contains(line));
+    own.for_each(|note| output::line(format!("  {note}")));
 }
 
 #[cfg(test)]

@@ -127,11 +127,18 @@ impl MembershipReport {
     /// Whether the attack told members from others beyond chance: on average, or among the few that it
     /// is sure of.
     pub fn leaks(&self) -> bool {
-        let average = self.auc_interval.is_some_and(|i| i.low > 0.5);
-        let sure = |t: &TprAtFpr| {
-            t.interval.zip(t.fpr_interval).is_some_and(|(tpr, fpr)| tpr.low > fpr.high)
-        };
-        average || self.tpr_at_fpr.iter().any(sure)
+        self.leaks_on_average() || self.surest().is_some()
+    }
+
+    fn leaks_on_average(&self) -> bool {
+        self.auc_interval.is_some_and(|interval| interval.low > 0.5)
+    }
+
+    /// The first rate at which more members are found than guessing would find.
+    fn surest(&self) -> Option<&TprAtFpr> {
+        self.tpr_at_fpr
+            .iter()
+            .find(|t| t.interval.zip(t.fpr_interval).is_some_and(|(tpr, fpr)| tpr.low > fpr.high))
     }
 
     /// What may be said: `found nothing beyond chance: AUC 0.503, 95 % interval 0.491 to 0.515; ...`.
@@ -139,12 +146,15 @@ impl MembershipReport {
         let sure = self
             .auc_interval
             .map_or(String::new(), |i| format!(", 95 % interval {:.3} to {:.3}", i.low, i.high));
-        match self.leaks() {
-            true => format!("tells members from others: AUC {:.3}{sure}", self.auc),
-            false => format!(
-                "found nothing beyond chance: AUC {:.3}{sure}; another attack may find more",
-                self.auc
+        let area = format!("AUC {:.3}{sure}", self.auc);
+        match self.surest() {
+            _ if self.leaks_on_average() => format!("tells members from others: {area}"),
+            Some(few) => format!(
+                "tells a few members from others: TPR {:.2} % at {} % FPR; {area}",
+                100.0 * few.tpr,
+                100.0 * few.fpr
             ),
+            None => format!("found nothing beyond chance: {area}; another attack may find more"),
         }
     }
 }
@@ -225,7 +235,8 @@ mod tests {
             (0..2000).map(|i| if i % 20 == 0 { 1e6 } else { 0.93 * f64::from(i) }).collect();
         let report = MembershipReport::new("lira", &Roc::new(&members, &others).unwrap(), &[0.001]);
         assert!(report.auc_interval.unwrap().low < 0.5, "{:?}", report.auc_interval);
-        assert!(report.leaks());
+        let text = report.verdict();
+        assert!(report.leaks() && text.starts_with("tells a few members from others"), "{text}");
     }
 
     #[test]

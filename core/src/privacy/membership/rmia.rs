@@ -28,8 +28,9 @@ pub(super) const ENTRY: MembershipEntry = MembershipEntry {
     run,
 };
 
-/// The ratio that counts: 2 in the paper's experiments, which find little dependence on it.
-pub const GAMMA: f64 = 2.0;
+/// The ratio that counts. With 1 a score is the rank of the sample's ratio in the population; with more,
+/// as in some of the paper's experiments, samples that all models are sure of tie at 0.
+pub const GAMMA: f64 = 1.0;
 /// Candidates for the parameter of the offline mean are multiples of one over this.
 const GRID: u32 = 10;
 
@@ -187,11 +188,11 @@ mod tests {
         {
             assert!((got - want.ln()).abs() < 1e-12, "{got} is not ln {want}");
         }
-        // Population ratios 0.5, 0.8, 1.0 and 1.6: 1.8 beats two of them by 2, 0.6 none.
+        // Population ratios 0.5, 0.8, 1.0 and 1.6: 1.8 beats all of them, 0.6 the first.
         let half: &[f64] = &[0.5; 4];
         let sides: [&[bool]; 2] = [&[true, false, true, false], &[false, true, false, true]];
         let population = table(&[0.25, 0.4, 0.5, 0.8], &[(half, sides[0]), (half, sides[1])]);
-        assert_eq!(scores(&queried, &population, Mean::Online).unwrap(), [0.5, 0.0]);
+        assert_eq!(scores(&queried, &population, Mean::Online).unwrap(), [1.0, 0.25]);
     }
 
     #[test]

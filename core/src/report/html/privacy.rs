@@ -64,8 +64,8 @@ fn low_rates(report: &Report) -> Option<String> {
     };
     let models = report.models_in_order().into_iter();
     let found: Vec<_> = models.filter_map(|m| Some((m, surest(m)?))).collect();
-    let fewest = found.iter().map(|(_, a)| a.non_members).max()?;
-    let low = -(fewest.max(10) as f64).log10().ceil();
+    let most = found.iter().map(|(_, a)| a.non_members).max()?;
+    let low = -(most.max(10) as f64).log10().ceil();
     let log = |p: &[f64; 2]| (p[0].log10().max(low), p[1].log10().max(low));
     let line = |(at, (model, attack)): (usize, &(&ModelReport, MembershipReport))| Line {
         name: format!("{} ({})", model.name, attack.attack),
