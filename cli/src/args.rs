@@ -1,6 +1,7 @@
 //! Flags. Each command's flags override its configuration file.
 
 mod audit;
+mod evaluate;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use inocula_core::nn::PRESETS;
 use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
+pub(crate) use self::evaluate::Evaluate;
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.
@@ -41,7 +43,7 @@ pub(crate) enum Command {
     /// Proves what no attack within a budget can do to a trained model.
     Certify(Certify),
     /// Judges trained models against a baseline and writes a report.
-    Evaluate(Evaluate),
+    Evaluate(Box<Evaluate>),
     /// Accounts for differentially private training: epsilon of a noise, noise for an epsilon.
     Dp(Dp),
     /// Attacks a mechanism of privacy, to see whether it leaks more than it claims.
@@ -308,41 +310,6 @@ pub(crate) struct Attack {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Device spec; the run's by default.
-    #[arg(long)]
-    pub(crate) backend: Option<String>,
-}
-
-/// Flags of `evaluate`.
-#[derive(Flags)]
-pub(crate) struct Evaluate {
-    /// Folders of runs made by `inocula train`, all on the same data; the first is the baseline.
-    #[arg(required = true)]
-    pub(crate) runs: Vec<PathBuf>,
-    /// TOML file with the plan; flags override it.
-    #[arg(long, short)]
-    pub(crate) config: Option<PathBuf>,
-    /// Norm of the budget: linf, l2 or l1.
-    #[arg(long)]
-    pub(crate) norm: Option<Norm>,
-    /// Budget, in units of the data's values.
-    #[arg(long, allow_negative_numbers = true)]
-    pub(crate) eps: Option<f64>,
-    /// Attacks, the strongest last.
-    #[arg(long, value_delimiter = ',', help = attacks_help())]
-    pub(crate) attacks: Option<Vec<String>>,
-    /// Test samples attacked, drawn at random; all by default.
-    #[arg(long)]
-    pub(crate) samples: Option<usize>,
-    /// Folder for report.json and report.html.
-    #[arg(long, short, default_value = "inocula-report")]
-    pub(crate) out: PathBuf,
-    /// Replaces an earlier report in the folder.
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Seed of random starts and of the choice of samples; the baseline's by default.
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// Device spec; the baseline's by default.
     #[arg(long)]
     pub(crate) backend: Option<String>,
 }

@@ -91,14 +91,13 @@ fn training(rule: Rule) -> TrainConfig {
 }
 
 fn plan() -> Plan {
+    let attacks = vec![
+        AttackConfig::Fgsm(Fgsm::new(Norm::Linf, EPS)),
+        AttackConfig::Pgd(Pgd { restarts: 3, ..Pgd::new(Norm::Linf, EPS) }),
+    ];
     Plan {
-        threat: Threat::new(Norm::Linf, EPS),
-        attacks: vec![
-            AttackConfig::Fgsm(Fgsm::new(Norm::Linf, EPS)),
-            AttackConfig::Pgd(Pgd { restarts: 3, ..Pgd::new(Norm::Linf, EPS) }),
-        ],
         radii: vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
-        samples: None,
         pictures: 10,
+        ..Plan::new(Threat::new(Norm::Linf, EPS), attacks)
     }
 }

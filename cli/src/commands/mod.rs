@@ -9,6 +9,7 @@ mod demo;
 mod dp;
 mod evaluate;
 mod import;
+mod plan;
 mod private;
 mod rule;
 mod train;

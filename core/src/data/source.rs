@@ -71,13 +71,10 @@ impl DataSource {
     /// [`Config`](crate::ErrorKind::Config) if the fraction is not within `(0, 1)` where it is
     /// used, or leaves one part empty; else as the loader of the kind.
     pub fn load(&self, test_fraction: f64, rng: &Rng) -> Result<(Dataset, Dataset)> {
-        let whole = match self {
-            DataSource::Mnist { folder } => return load_mnist(folder.as_deref()),
-            DataSource::Digits {} => embedded::digits(),
-            DataSource::Idx { images, labels } => idx::load(images, labels),
-            DataSource::Csv(config) => csv::load(config),
-            DataSource::Npz(config) => npz::load(config),
-        }?;
+        if let DataSource::Mnist { folder } = self {
+            return load_mnist(folder.as_deref());
+        }
+        let whole = self.test_set()?;
         if !(test_fraction > 0.0 && test_fraction < 1.0) {
             bail!(Config, "test_fraction: {test_fraction} is not between 0 and 1; try 0.2");
         }
@@ -93,6 +90,22 @@ impl DataSource {
             );
         }
         Ok((train, test))
+    }
+}
+
+impl DataSource {
+    /// All samples to test on: the test part where the data bring one, else everything.
+    ///
+    /// # Errors
+    /// As the loader of the kind.
+    pub fn test_set(&self) -> Result<Dataset> {
+        match self {
+            DataSource::Mnist { folder } => Ok(load_mnist(folder.as_deref())?.1),
+            DataSource::Digits {} => embedded::digits(),
+            DataSource::Idx { images, labels } => idx::load(images, labels),
+            DataSource::Csv(config) => csv::load(config),
+            DataSource::Npz(config) => npz::load(config),
+        }
     }
 }
 

@@ -8,11 +8,13 @@
 //! was never right, a true-positive rate at 0.1 % false positives from 50 samples) is `None`,
 //! never a NaN and never a zero that looks like a result.
 
+mod calibration;
 mod confusion;
 mod interval;
 mod membership;
 mod robustness;
 
+pub use calibration::{CALIBRATION_BINS, Calibration, CalibrationBin, calibration};
 pub use confusion::{ClassScore, Confusion, MacroAverage};
 pub use interval::{
     Interval, beta_quantile, clopper_pearson, clopper_pearson_lower, clopper_pearson_upper,

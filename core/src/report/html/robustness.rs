@@ -76,6 +76,7 @@ fn transfer(matrix: &TransferMatrix) -> String {
     let (quantity, deep) = match matrix.quantity {
         TransferQuantity::RobustAccuracy => ("accuracy of the target", false),
         TransferQuantity::SuccessRate => ("success rate on the target", true),
+        TransferQuantity::TargetedRate => ("share led to the class aimed at", true),
     };
     let title = format!(
         "Transfer of {} {} {}",
