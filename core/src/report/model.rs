@@ -54,6 +54,12 @@ impl ModelReport {
         strongest.chain(self.worst_case_accuracy).reduce(f64::min)
     }
 
+    /// The largest true-positive rate of a membership attack at a false-positive rate, if one was shown.
+    pub fn membership_tpr_at(&self, fpr: f64) -> Option<f64> {
+        let rates = self.membership.iter().flat_map(|a| &a.tpr_at_fpr);
+        rates.filter(|r| r.fpr == fpr).map(|r| r.tpr).reduce(f64::max)
+    }
+
     /// The membership attack that tells most: the one of the largest advantage.
     pub fn strongest_membership(&self) -> Option<&MembershipReport> {
         self.membership.iter().max_by(|a, b| a.advantage.total_cmp(&b.advantage))

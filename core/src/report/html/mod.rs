@@ -4,12 +4,19 @@
 //! and a content security policy forbids the browser anything else. All text from the report is
 //! escaped where it is written.
 
+mod access;
+mod also;
+mod calibration;
+mod certificates;
+mod classes;
 mod comparison;
 mod models;
 mod pictures;
 mod privacy;
 mod robustness;
 mod setup;
+mod sizes;
+mod steps;
 
 use std::fmt::Write as _;
 

@@ -1,21 +1,24 @@
 //! Privacy: membership inference and guarantees.
 
 use super::{figure, grid, series, table};
-use crate::report::chart::{Axis, Bar, BarGroup, Line, LineChart, Pen, bars};
+use crate::report::chart::{Axis, Bar, BarGroup, Line, LineChart, Pen, Ticks, bars};
 use crate::report::format::{self, ABSENT};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::{MembershipReport, ModelReport, Report};
 
 pub(super) fn body(report: &Report) -> String {
-    let figures: Vec<String> = [roc(report), advantages(report)].into_iter().flatten().collect();
+    let figures: Vec<String> =
+        [roc(report, false), roc(report, true), advantages(report)].into_iter().flatten().collect();
     let tables = [attacks(report), budgets(report)];
     format!("{}{}", grid(&figures), tables.into_iter().flatten().collect::<String>())
 }
 
-/// ROC curves of the strongest attack on each model.
-fn roc(report: &Report) -> Option<String> {
+/// ROC curves of the strongest attack on each model, on axes of equal steps, or of equal ratios, which
+/// show the few samples that an adversary is sure of.
+fn roc(report: &Report, logarithmic: bool) -> Option<String> {
     let strongest = (report.models_in_order().into_iter())
         .filter_map(|m| Some((m, m.strongest_membership().filter(|a| !a.roc.is_empty())?)));
+    let most = strongest.clone().map(|(_, a)| a.non_members).max()?;
     let lines: Vec<Line> = strongest
         .enumerate()
         .map(|(at, (model, attack))| Line {
@@ -24,25 +27,40 @@ fn roc(report: &Report) -> Option<String> {
             points: attack.roc.iter().map(|p| (p[0], p[1])).collect(),
         })
         .collect();
-    if lines.is_empty() {
-        return None;
-    }
     let legend: Vec<(Pen, String)> = lines.iter().map(|l| (l.pen, l.name.clone())).collect();
     let names: Vec<&str> = lines.iter().map(|l| l.name.as_str()).collect();
-    let title = "Telling members from others";
+    let axis = |title: &str| match logarithmic {
+        // From the power of ten below the lowest rate that so many samples show.
+        true => Axis {
+            title: title.into(),
+            domain: (10f64.powi(-(most.max(10) as f64).log10().ceil() as i32), 1.0),
+            ticks: Ticks::LogPercent,
+        },
+        false => Axis::unit(title),
+    };
+    let (title, text) = match logarithmic {
+        true => (
+            "Telling a few members for certain",
+            "The same curves on logarithmic axes, where low false-positive rates are seen: left is \
+             certainty. A private model stays on the diagonal.",
+        ),
+        false => (
+            "Telling members from others",
+            "The strongest membership attack on each model. A private model stays on the diagonal, \
+             which is guessing.",
+        ),
+    };
     let drawing = LineChart {
         title,
         description: &format!("ROC curves. {}.", names.join(", ")),
-        x: Axis::unit("False-positive rate"),
-        y: Axis::unit("True-positive rate"),
+        x: axis("False-positive rate"),
+        y: axis("True-positive rate"),
         lines,
         at_x: Vec::new(),
         at_y: Vec::new(),
         diagonal: true,
     }
     .draw();
-    let text = "The strongest membership attack on each model. A private model stays on the \
-                diagonal, which is guessing.";
     Some(figure(title, text, &legend, &drawing))
 }
 
