@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod evaluate;
 mod federate;
 mod leakage;
 mod privacy;
@@ -17,6 +18,7 @@ use inocula_core::train::RULES;
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
 pub(crate) use self::check::{CheckFlags, NoCheckFlags};
+pub(crate) use self::evaluate::Evaluate;
 pub(crate) use self::federate::{ClientPrivacyFlags, Federate, FederateCommand, Simulate};
 pub(crate) use self::leakage::{AuditAttributes, AuditInversion, AuditReconstruction, AuditedRun};
 pub(crate) use self::privacy::{AuditExposure, AuditMembership};
@@ -51,7 +53,7 @@ pub(crate) enum Command {
     /// Proves what no attack within a budget can do to a trained model.
     Certify(Certify),
     /// Judges trained models against a baseline and writes a report.
-    Evaluate(Evaluate),
+    Evaluate(Box<Evaluate>),
     /// Accounts for differentially private training: epsilon of a noise, noise for an epsilon.
     Dp(Dp),
     /// Attacks the privacy of a mechanism, or of the data that a model was trained on.
@@ -322,44 +324,6 @@ pub(crate) struct Attack {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Device spec; the run's by default.
-    #[arg(long)]
-    pub(crate) backend: Option<String>,
-}
-
-/// Flags of `evaluate`.
-#[derive(Flags)]
-pub(crate) struct Evaluate {
-    /// Folders of runs made by `inocula train`, all on the same data; the first is the baseline.
-    #[arg(required = true)]
-    pub(crate) runs: Vec<PathBuf>,
-    /// TOML file with the plan; flags override it.
-    #[arg(long, short)]
-    pub(crate) config: Option<PathBuf>,
-    /// Norm of the budget: linf, l2 or l1.
-    #[arg(long)]
-    pub(crate) norm: Option<Norm>,
-    /// Budget, in units of the data's values.
-    #[arg(long, allow_negative_numbers = true)]
-    pub(crate) eps: Option<f64>,
-    /// Attacks, the strongest last.
-    #[arg(long, value_delimiter = ',', help = attacks_help())]
-    pub(crate) attacks: Option<Vec<String>>,
-    /// Whether the attacks are checked.
-    #[command(flatten)]
-    pub(crate) check: NoCheckFlags,
-    /// Test samples attacked, drawn at random; all by default.
-    #[arg(long)]
-    pub(crate) samples: Option<usize>,
-    /// Folder for report.json and report.html.
-    #[arg(long, short, default_value = "inocula-report")]
-    pub(crate) out: PathBuf,
-    /// Replaces an earlier report in the folder.
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Seed of random starts and of the choice of samples; the baseline's by default.
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// Device spec; the baseline's by default.
     #[arg(long)]
     pub(crate) backend: Option<String>,
 }

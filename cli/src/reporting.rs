@@ -85,6 +85,8 @@ pub(crate) fn report(
         models: findings.models,
         transfer: findings.transfer,
         curves: findings.curves,
+        steps: findings.steps,
+        also: findings.also,
         pictures: findings.pictures,
         warnings: findings.warnings,
         summary: Vec::new(),

@@ -1,6 +1,7 @@
 //! What an attack sees of a model: logits, bounds, number of classes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::data::Dataset;
 use crate::metrics::Confusion;
@@ -21,6 +22,28 @@ pub trait Classifier: Send + Sync {
 
     /// Number of classes.
     fn classes(&self) -> usize;
+
+    /// Hears that the next evaluation asks `count` rows for sample `row` of the batch under attack. An
+    /// attack that asks a different number for each sample says so, for counting them one by one.
+    fn attribute(&self, _row: usize, _count: usize) {}
+}
+
+impl<M: Classifier + ?Sized> Classifier for &M {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        (**self).logits(x)
+    }
+
+    fn bounds(&self) -> [f64; 2] {
+        (**self).bounds()
+    }
+
+    fn classes(&self) -> usize {
+        (**self).classes()
+    }
+
+    fn attribute(&self, row: usize, count: usize) {
+        (**self).attribute(row, count);
+    }
 }
 
 /// A network with its weights.
@@ -126,11 +149,14 @@ pub(crate) struct Metered<'a> {
     model: &'a dyn Classifier,
     queries: AtomicU64,
     gradients: AtomicU64,
+    /// What was attributed to each sample of the batch under attack.
+    each: Mutex<Vec<u64>>,
 }
 
 impl<'a> Metered<'a> {
     pub(crate) fn new(model: &'a dyn Classifier) -> Self {
-        Metered { model, queries: AtomicU64::new(0), gradients: AtomicU64::new(0) }
+        let (queries, gradients) = (AtomicU64::new(0), AtomicU64::new(0));
+        Metered { model, queries, gradients, each: Mutex::default() }
     }
 
     /// Rows evaluated.
@@ -141,6 +167,14 @@ impl<'a> Metered<'a> {
     /// Rows evaluated with a tracked input, which is how gradients are asked for.
     pub(crate) fn gradients(&self) -> u64 {
         self.gradients.load(Ordering::Relaxed)
+    }
+
+    /// Rows evaluated for each of `samples`, if every one of them was attributed.
+    pub(crate) fn each(&self, samples: usize) -> Option<Vec<u64>> {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = each.len() <= samples && each.iter().sum::<u64>() == self.queries();
+        each.resize(samples, 0);
+        known.then_some(each)
     }
 }
 
@@ -160,6 +194,14 @@ impl Classifier for Metered<'_> {
 
     fn classes(&self) -> usize {
         self.model.classes()
+    }
+
+    fn attribute(&self, row: usize, count: usize) {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if each.len() <= row {
+            each.resize(row + 1, 0);
+        }
+        each[row] += count as u64;
     }
 }
 

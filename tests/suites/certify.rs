@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite of tests")]
 
+#[path = "certify/report.rs"]
+mod report;
+
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         ("bounds::one_relu_by_hand", one_relu),
         ("bounds::crown_on_wong_and_kolter", wong),
         ("bounds::certificate_below_attack", sandwich),
+        ("bounds::the_report_holds_them_against_every_attack", report::holds),
         ("bounds::mistakes_are_named", mistakes),
         ("training::losses_are_their_formulas", formulas),
         ("training::mistakes_are_named", wrong_rules),

@@ -13,7 +13,7 @@ use inocula_core::metrics::{
 use inocula_core::model::{Network, predict_rows};
 use inocula_core::place::Placement;
 use inocula_core::report::{
-    AttackReport, BackendSection, DatasetSection, HostSection, ProgramSection,
+    AttackReport, BackendSection, DatasetSection, HostSection, ProgramSection, QueryCounts,
 };
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Error, ErrorKind, Result, bail, fs};
@@ -176,14 +176,24 @@ fn measure(
         norm: threat.norm,
         epsilon: threat.budget(),
         targeted: aim != Aim::Untargeted,
+        target: None,
         samples: rows.len() as u64,
         robust_accuracy: robust_accuracy(&labels, &clean, seen)?,
         success_rate,
         mean_perturbation: summarize_perturbations(&outcome.distance, &turned)?.map(|s| s.mean),
         queries: outcome.queries,
         gradient_calls: outcome.gradient_calls,
+        queries_each: queries_each(outcome, &turned),
+        per_class: Vec::new(),
         seconds: None,
     })
+}
+
+/// Queries of the samples that were asked about, and whether each was fooled.
+fn queries_each(outcome: &Outcome, turned: &[bool]) -> Option<QueryCounts> {
+    let each = outcome.queries_each.as_ref()?;
+    let asked = each.iter().copied().zip(turned.iter().copied());
+    QueryCounts::new(asked.filter(|(count, _)| *count > 0))
 }
 
 fn print(result: &AttackReport, model: &str) {
@@ -201,6 +211,10 @@ fn print(result: &AttackReport, model: &str) {
     ];
     for (name, value) in rows {
         output::line(format!("{name:18} {value}"));
+    }
+    if let Some(f) = result.queries_each.and_then(|each| each.fooled) {
+        let line = format!("mean {:.1}, median {}, at most {}", f.mean, f.median, f.max);
+        output::line(format!("{:18} {line}", "queries if fooled"));
     }
 }
 

@@ -6,12 +6,10 @@
 
 use inocula_core::attack::{AttackConfig, Fgsm, Norm, Pgd, Threat};
 use inocula_core::data::digits;
-use inocula_core::doubt::SAMPLES;
 use inocula_core::evaluate::{Contender, Plan, evaluate};
 use inocula_core::model::Network;
 use inocula_core::nn::{Preset, init_params};
 use inocula_core::optim::{Adam, OptimizerConfig};
-use inocula_core::privacy::membership::Quick;
 use inocula_core::rng::Rng;
 use inocula_core::train::{Rule, Schedule, TrainConfig};
 use inocula_core::{DType, Result};
@@ -93,16 +91,13 @@ fn training(rule: Rule) -> TrainConfig {
 }
 
 fn plan() -> Plan {
+    let attacks = vec![
+        AttackConfig::Fgsm(Fgsm::new(Norm::Linf, EPS)),
+        AttackConfig::Pgd(Pgd { restarts: 3, ..Pgd::new(Norm::Linf, EPS) }),
+    ];
     Plan {
-        threat: Threat::new(Norm::Linf, EPS),
-        attacks: vec![
-            AttackConfig::Fgsm(Fgsm::new(Norm::Linf, EPS)),
-            AttackConfig::Pgd(Pgd { restarts: 3, ..Pgd::new(Norm::Linf, EPS) }),
-        ],
         radii: vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
-        samples: None,
         pictures: 10,
-        check: SAMPLES,
-        membership: Quick::default(),
+        ..Plan::new(Threat::new(Norm::Linf, EPS), attacks)
     }
 }

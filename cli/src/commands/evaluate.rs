@@ -1,14 +1,15 @@
 //! `inocula evaluate`: trained models against a baseline, one report.
 
+use std::path::PathBuf;
+
 use inocula_core::attack::ball::diameter;
-use inocula_core::attack::{AttackConfig, Norm, Threat};
-use inocula_core::doubt::SAMPLES;
-use inocula_core::evaluate::{Contender, Plan, evaluate};
-use inocula_core::privacy::membership::Quick;
+use inocula_core::data::{DataSource, Dataset};
+use inocula_core::evaluate::{Contender, Extras, Plan, Stranger, evaluate_with};
 use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail};
 
 use super::leakage;
+use super::plan::plan;
 use crate::args::Evaluate;
 use crate::progress::Bar;
 use crate::reporting::Setting;
@@ -24,8 +25,11 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
         (None, Err(_)) => backends::DEFAULT.into(),
     };
     let device = backends::open(&backend)?;
-    let runs = flags.runs.iter().map(|r| runs::read(r, &device)).collect::<Result<Vec<_>>>()?;
+    let runs = read_all(&flags.runs, &device)?;
     same_data(&runs)?;
+    let sources = read_all(&plan.transfer_from, &device)?;
+    let targets = read_all(&plan.transfer_to, &device)?;
+    let also = further(&plan.also, &runs[0])?;
     let leaks = flags.runs.iter().map(|r| leakage::Found::read(r)).collect::<Result<Vec<_>>>()?;
     let members = flags.runs.iter().map(|r| audits::found(r)).collect::<Result<Vec<_>>>()?;
     runs::prepare(&flags.out, "report.json", flags.force)?;
@@ -35,13 +39,18 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     let widest = diameter(plan.threat.norm, test.shape.iter().product(), bounds);
     plan.radii.retain(|radius| *radius > 0.0 && *radius <= widest);
     let seed = flags.seed.unwrap_or(base.seed);
-    let config = exact(flags, &plan, &runs, &backend, seed)?;
+    let folders = flags.runs.iter().chain(&plan.transfer_from).chain(&plan.transfer_to);
+    let everyone = runs.iter().chain(&sources).chain(&targets);
+    let config = exact(folders.zip(everyone), &plan, &backend, seed)?;
     let contenders = contenders(runs);
+    let (sources, targets) = (strangers(sources), strangers(targets));
+    let extras = Extras { sources: &sources, targets: &targets, also: &also };
 
     let mut bar = Bar::new(quiet);
     let rng = Rng::new(seed).child("evaluate");
+    let data = (&train, &test);
     let mut findings =
-        evaluate(&contenders, &train, &test, &plan, &rng, &mut |phase, done, total| {
+        evaluate_with(&contenders, data, extras, &plan, &rng, &mut |phase, done, total| {
             bar.show(phase, done, total)
         })?;
     bar.clear();
@@ -69,49 +78,8 @@ fn device_of<'a>(contenders: &'a [Contender], device: &'a Device) -> &'a Device 
     contenders.first().map_or(device, |c| c.network.device())
 }
 
-/// The file, with what the flags change; without a file, FGSM and PGD-40 at `--eps`.
-fn plan(flags: &Evaluate) -> Result<Plan> {
-    let file: Option<Plan> = flags.config.as_deref().map(config::read).transpose()?;
-    let threat = file.as_ref().map(|p| p.threat);
-    let norm = flags.norm.or(threat.map(|t| t.norm)).unwrap_or(Norm::Linf);
-    let Some(eps) = flags.eps.or(threat.map(|t| t.eps)) else {
-        bail!(Config, "evaluate: pass --eps SIZE, the largest perturbation allowed, or a --config");
-    };
-    let threat = Threat::new(norm, eps);
-    let mut plan = file.unwrap_or_else(|| Plan {
-        threat,
-        attacks: Vec::new(),
-        radii: Vec::new(),
-        samples: None,
-        pictures: 8,
-        check: SAMPLES,
-        membership: Quick::default(),
-    });
-    let rescaled = plan.threat != threat;
-    plan.threat = threat;
-    if let Some(names) = &flags.attacks {
-        let attacks = names.iter().map(|n| AttackConfig::named(n, threat));
-        plan.attacks = attacks.collect::<Result<_>>()?;
-    } else if plan.attacks.is_empty() {
-        let attacks = ["fgsm", "pgd"].iter().map(|n| AttackConfig::named(n, threat));
-        plan.attacks = attacks.collect::<Result<_>>()?;
-    } else if rescaled {
-        plan.attacks = plan.attacks.iter().map(|a| a.with_threat(threat)).collect();
-    }
-    if plan.radii.is_empty() || rescaled {
-        plan.radii = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0].iter().map(|f| f * eps).collect();
-    }
-    plan.samples = flags.samples.or(plan.samples);
-    if flags.check.no_check {
-        plan.check = 0;
-    }
-    for attack in &plan.attacks {
-        attack.check()?;
-    }
-    if plan.samples == Some(0) {
-        bail!(Config, "evaluate: --samples 0 leaves nothing to attack");
-    }
-    Ok(plan)
+fn read_all(folders: &[PathBuf], device: &Device) -> Result<Vec<Run>> {
+    folders.iter().map(|folder| runs::read(folder, device)).collect()
 }
 
 fn same_data(runs: &[Run]) -> Result<()> {
@@ -132,6 +100,25 @@ fn same_data(runs: &[Run]) -> Result<()> {
     Ok(())
 }
 
+/// The data sets besides the models' own.
+fn further(also: &[DataSource], base: &Run) -> Result<Vec<Dataset>> {
+    let load = |source: &DataSource| {
+        if *source == base.config.data {
+            bail!(
+                Config,
+                "evaluate: the models are trained and measured on that data already; name another set \
+                 in --also"
+            );
+        }
+        source.test_set()
+    };
+    also.iter().map(load).collect()
+}
+
+fn strangers(runs: Vec<Run>) -> Vec<Stranger> {
+    runs.into_iter().map(|run| Stranger { name: run.name, network: run.network }).collect()
+}
+
 fn contenders(runs: Vec<Run>) -> Vec<Contender> {
     let entry = |(i, run): (usize, Run)| Contender {
         name: run.name,
@@ -143,16 +130,15 @@ fn contenders(runs: Vec<Run>) -> Vec<Contender> {
 }
 
 /// The exact configuration, for the report.
-fn exact(
-    flags: &Evaluate,
+fn exact<'a>(
+    runs: impl Iterator<Item = (&'a PathBuf, &'a Run)>,
     plan: &Plan,
-    runs: &[Run],
     backend: &str,
     seed: u64,
 ) -> Result<serde_json::Value> {
     let json = |e: serde_json::Error| Error::new(ErrorKind::Config, format!("configuration: {e}"));
     let mut models = serde_json::Map::new();
-    for (run, folder) in runs.iter().zip(&flags.runs) {
+    for (folder, run) in runs {
         let config = serde_json::to_value(&run.config).map_err(json)?;
         models.insert(folder.display().to_string(), config);
     }

@@ -84,7 +84,7 @@ impl Threat {
 
     /// How far a projected perturbation may exceed the radius by
     /// rounding: an f32 ulp of the largest input for each value, and a relative 1e-6.
-    pub(super) fn tolerance(&self, features: usize, [lo, hi]: [f64; 2]) -> f64 {
+    pub(crate) fn tolerance(&self, features: usize, [lo, hi]: [f64; 2]) -> f64 {
         let ulp = f64::from(f32::EPSILON) * lo.abs().max(hi.abs()).max(self.eps);
         let terms = match self.norm {
             Norm::Linf | Norm::L0 => 1.0,

@@ -15,6 +15,9 @@ pub enum Aim {
     Next,
     /// One class for all samples.
     Class(i64),
+    /// The class so many after the label, counting on from the first after the last: with every number
+    /// below that of classes, each other class is aimed at once.
+    After(usize),
 }
 
 impl Aim {
@@ -31,6 +34,7 @@ impl Aim {
             Aim::Untargeted => Ok(Goal::Untargeted(labels.clone())),
             Aim::Next => target(&|label| (label + 1) % classes as i64),
             Aim::Class(class) => target(&|_| class),
+            Aim::After(count) => target(&|label| (label + count as i64) % classes as i64),
         }
     }
 }

@@ -23,6 +23,9 @@ pub struct Outcome {
     pub queries: u64,
     /// Of these, rows evaluated for a gradient.
     pub gradient_calls: u64,
+    /// Rows evaluated for each sample, 0 for those that reached the goal already; absent for attacks that
+    /// do not tell them apart.
+    pub queries_each: Option<Vec<u64>>,
 }
 
 /// Runs `attack` on a batch `x` (`[N, ...]`) and measures the result.
@@ -59,6 +62,11 @@ pub fn perturb(
         let others = x.detach().where_(&kept, &x.scalar(0.0));
         others.put_add(0, &rows, &found)
     };
+    let queries_each = metered.each(open.len()).map(|asked| {
+        let mut each = vec![0; done.len()];
+        open.iter().zip(asked).for_each(|(&i, count)| each[i] = count);
+        each
+    });
     let [lo, hi] = model.bounds();
     let after = adversarial.to_f64_vec()?;
     let each = before.len() / done.len().max(1);
@@ -85,6 +93,7 @@ pub fn perturb(
         distance,
         queries: metered.queries(),
         gradient_calls: metered.gradients(),
+        queries_each,
     })
 }
 
@@ -175,6 +184,10 @@ fn join(parts: Vec<Outcome>) -> Result<Outcome> {
         all.distance.extend(part.distance);
         all.queries += part.queries;
         all.gradient_calls += part.gradient_calls;
+        all.queries_each = all.queries_each.zip(part.queries_each).map(|(mut all, part)| {
+            all.extend(part);
+            all
+        });
     }
     all.adversarial = all.adversarial.concat(&pieces, 0);
     Ok(all)

@@ -174,6 +174,9 @@ impl<'a> Model<'a> {
                 points.truncate(start + count * each);
                 classes.extend(std::iter::repeat_n(sample.class, count));
                 sample.left -= count;
+                if count > 0 {
+                    self.model.attribute(sample.row, count);
+                }
                 counts.push(count);
                 if classes.len() >= self.rows {
                     break;

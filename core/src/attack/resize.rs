@@ -73,6 +73,10 @@ impl Classifier for Resizing<'_> {
     fn classes(&self) -> usize {
         self.model.classes()
     }
+
+    fn attribute(&self, row: usize, count: usize) {
+        self.model.attribute(row, count);
+    }
 }
 
 #[cfg(test)]

@@ -150,4 +150,26 @@ macro_rules! attacks {
     };
 }
 
+impl super::AttackConfig {
+    /// The same attack with one constant set to another value, as if it had stood in its file.
+    ///
+    /// # Errors
+    /// The attack has no such constant, or not such a value; the message names it.
+    pub fn with(&self, constant: &str, value: impl Into<serde_json::Value>) -> Result<Self> {
+        let wrong = |e: serde_json::Error| {
+            crate::Error::new(crate::ErrorKind::Config, format!("{}: {e}", self.name()))
+        };
+        let mut fields = serde_json::to_value(self).map_err(wrong)?;
+        fields[constant] = value.into();
+        let changed: Self = serde_json::from_value(fields).map_err(wrong)?;
+        changed.check()?;
+        Ok(changed)
+    }
+
+    /// Whether the attack has this constant.
+    pub fn has(&self, constant: &str) -> bool {
+        serde_json::to_value(self).is_ok_and(|fields| fields.get(constant).is_some())
+    }
+}
+
 pub(super) use attacks;

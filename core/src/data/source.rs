@@ -93,24 +93,10 @@ impl DataSource {
     /// [`Config`](crate::ErrorKind::Config) if the fraction is not within `(0, 1)` where it is
     /// used, or leaves one part empty; else as the loader of the kind.
     pub fn load(&self, test_fraction: f64, rng: &Rng) -> Result<(Dataset, Dataset)> {
-        let whole = match self {
-            DataSource::Mnist { folder } => return load_mnist(folder.as_deref()),
-            DataSource::Digits {} => embedded::digits(),
-            DataSource::BreastCancer {} => records::breast_cancer(),
-            DataSource::GermanCredit { folder } => {
-                let folder = folder.clone().unwrap_or_else(records::german_credit_folder);
-                there("German credit data", "INOCULA_GERMAN_CREDIT", "german.data", &folder)?;
-                records::german_credit(&folder)
-            }
-            DataSource::Location30 { folder } => {
-                let folder = folder.clone().unwrap_or_else(records::location30_folder);
-                there("Location-30", "INOCULA_LOCATION30", "dataset_location.tgz", &folder)?;
-                records::location30(&folder)
-            }
-            DataSource::Idx { images, labels } => idx::load(images, labels),
-            DataSource::Csv(config) => csv::load(config),
-            DataSource::Npz(config) => npz::load(config),
-        }?;
+        if let DataSource::Mnist { folder } = self {
+            return load_mnist(folder.as_deref());
+        }
+        let whole = self.test_set()?;
         if !(test_fraction > 0.0 && test_fraction < 1.0) {
             bail!(Config, "test_fraction: {test_fraction} is not between 0 and 1; try 0.2");
         }
@@ -126,6 +112,31 @@ impl DataSource {
             );
         }
         Ok((train, test))
+    }
+
+    /// All samples to test on: the test part where the data bring one, else everything.
+    ///
+    /// # Errors
+    /// As the loader of the kind.
+    pub fn test_set(&self) -> Result<Dataset> {
+        match self {
+            DataSource::Mnist { folder } => Ok(load_mnist(folder.as_deref())?.1),
+            DataSource::Digits {} => embedded::digits(),
+            DataSource::BreastCancer {} => records::breast_cancer(),
+            DataSource::GermanCredit { folder } => {
+                let folder = folder.clone().unwrap_or_else(records::german_credit_folder);
+                there("German credit data", "INOCULA_GERMAN_CREDIT", "german.data", &folder)?;
+                records::german_credit(&folder)
+            }
+            DataSource::Location30 { folder } => {
+                let folder = folder.clone().unwrap_or_else(records::location30_folder);
+                there("Location-30", "INOCULA_LOCATION30", "dataset_location.tgz", &folder)?;
+                records::location30(&folder)
+            }
+            DataSource::Idx { images, labels } => idx::load(images, labels),
+            DataSource::Csv(config) => csv::load(config),
+            DataSource::Npz(config) => npz::load(config),
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the checker is told of an evaluation: of each model its strongest iterated attack by gradients,
 //! with its traces, and all the others as rivals.
 
-use super::{Judge, Progress};
+use super::{Judge, Progress, place};
 use crate::Result;
-use crate::attack::{Access, AttackConfig, Outcome, Traces};
+use crate::attack::{Access, AttackConfig, Traces};
 use crate::doubt::{Attacked, Finding, Means, Rival, Subject, check};
 use crate::report::AttackReport;
 
 /// An attack that a model was shown.
-pub(super) struct Shot {
+pub(super) struct Trial {
     label: String,
     means: Means,
     /// Absent for examples of other models.
@@ -18,25 +18,24 @@ pub(super) struct Shot {
     traces: Traces,
 }
 
-impl Shot {
-    /// An attack on the model itself.
+impl Trial {
+    /// An attack on the model itself, and which samples it fooled.
     pub(super) fn own(
         report: &AttackReport,
         config: &AttackConfig,
         access: Access,
-        outcome: &Outcome,
+        fooled: Vec<bool>,
         traces: Traces,
     ) -> Self {
         let means = Means::of(config, access);
-        let fooled = outcome.success.clone();
-        Shot { label: report.label(), means, config: Some(config.clone()), fooled, traces }
+        Trial { label: report.label(), means, config: Some(config.clone()), fooled, traces }
     }
 
     /// Examples of other models, by what the model takes them for.
     pub(super) fn transferred(report: &AttackReport, labels: &[i64], seen: &[i64]) -> Self {
         let fooled = labels.iter().zip(seen).map(|(label, class)| label != class).collect();
         let traces = Traces::default();
-        Shot { label: report.label(), means: Means::Transfer, config: None, fooled, traces }
+        Trial { label: report.label(), means: Means::Transfer, config: None, fooled, traces }
     }
 
     fn rival(&self) -> Rival {
@@ -45,9 +44,9 @@ impl Shot {
 }
 
 /// The iterated attack by gradients that leaves least, the last of equals; else the last of one step.
-fn strongest(shots: &[Shot]) -> Option<usize> {
-    let of = |means| (0..shots.len()).rev().filter(move |&i| shots[i].means == means);
-    let left = |&i: &usize| shots[i].fooled.iter().filter(|fooled| !**fooled).count();
+fn strongest(trials: &[Trial]) -> Option<usize> {
+    let of = |means| (0..trials.len()).rev().filter(move |&i| trials[i].means == means);
+    let left = |&i: &usize| trials[i].fooled.iter().filter(|fooled| !**fooled).count();
     of(Means::Iterated).min_by_key(left).or_else(|| of(Means::OneStep).next())
 }
 
@@ -60,13 +59,13 @@ impl Judge<'_> {
         }
         let rng = self.rng.child("attack");
         for (i, contender) in self.contenders.iter().enumerate() {
-            let shots = &self.shots[i];
-            let Some(main) = strongest(shots) else { continue };
-            let Shot { label, config: Some(config), fooled, traces, .. } = &shots[main] else {
+            let trials = &self.trials[i];
+            let Some(main) = strongest(trials) else { continue };
+            let Trial { label, config: Some(config), fooled, traces, .. } = &trials[main] else {
                 continue;
             };
-            let others = (0..shots.len()).filter(|&k| k != main);
-            let rivals: Vec<Rival> = others.map(|k| shots[k].rival()).collect();
+            let others = (0..trials.len()).filter(|&k| k != main);
+            let rivals: Vec<Rival> = others.map(|k| trials[k].rival()).collect();
             let right: Vec<bool> = self.clean[i]
                 .iter()
                 .zip(&self.labels)
@@ -78,7 +77,7 @@ impl Judge<'_> {
                 data: self.test,
                 rows: &self.rows,
                 right: &right,
-                place: &self.place(&contender.network),
+                place: &place(&contender.network),
                 rng: &rng,
                 samples: self.plan.check,
             };
@@ -100,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_strongest_iterated_attack_is_checked() {
-        let shot = |means, fooled: &[bool]| Shot {
+        let trial = |means, fooled: &[bool]| Trial {
             label: String::new(),
             means,
             config: None,
@@ -108,12 +107,12 @@ mod tests {
             traces: Traces::default(),
         };
         use Means::{BlackBox, Iterated, OneStep};
-        let weak = || shot(Iterated, &[false, true]);
-        let strong = || shot(Iterated, &[true, true]);
-        let once = || shot(OneStep, &[true, true]);
+        let weak = || trial(Iterated, &[false, true]);
+        let strong = || trial(Iterated, &[true, true]);
+        let once = || trial(OneStep, &[true, true]);
         assert_eq!(strongest(&[once(), strong(), weak()]), Some(1));
         assert_eq!(strongest(&[weak(), weak(), once()]), Some(1), "the last of equals");
-        assert_eq!(strongest(&[once(), shot(BlackBox, &[true, true])]), Some(0));
-        assert_eq!(strongest(&[shot(BlackBox, &[true, true])]), None);
+        assert_eq!(strongest(&[once(), trial(BlackBox, &[true, true])]), Some(0));
+        assert_eq!(strongest(&[trial(BlackBox, &[true, true])]), None);
     }
 }

@@ -87,14 +87,22 @@ impl Roc {
         self.points.iter().map(|c| self.rates(*c))
     }
 
-    /// At most `limit` (at least 2) points for drawing, both ends included. Scores and rates are
-    /// always computed from all points.
+    /// At most `limit` (at least 2) points for drawing, both ends included: half of them evenly spread,
+    /// half of them ever closer towards the lowest rates, which a logarithmic axis spreads out. Scores
+    /// and rates are always computed from all points.
     pub fn thinned(&self, limit: usize) -> Vec<RocPoint> {
         let (last, limit) = (self.points.len() - 1, limit.max(2));
         if last < limit {
             return self.points().collect();
         }
-        (0..limit).map(|i| self.rates(self.points[i * last / (limit - 1)])).collect()
+        let (even, close) = (limit.div_ceil(2).max(2), limit / 2);
+        let evenly = (0..even).map(|i| i * last / (even - 1));
+        let closer = (0..close.min(limit - even))
+            .map(|i| (last as f64).powf(i as f64 / close as f64).floor() as usize);
+        let mut at: Vec<usize> = evenly.chain(closer).collect();
+        at.sort_unstable();
+        at.dedup();
+        at.into_iter().map(|i| self.rates(self.points[i])).collect()
     }
 
     /// Points for drawing with linear and with logarithmic axes: those of [`Roc::thinned`], and about
@@ -257,9 +265,13 @@ mod tests {
         let others: Vec<f64> = (0..500).map(|i| f64::from(i) - 0.5).collect();
         let roc = Roc::new(&members, &others).unwrap();
         let thin = roc.thinned(50);
-        assert_eq!(thin.len(), 50);
+        assert!((25..=50).contains(&thin.len()), "{}", thin.len());
         assert_eq!((thin[0].fpr, thin[0].tpr), (0.0, 0.0));
-        assert_eq!((thin[49].fpr, thin[49].tpr), (1.0, 1.0));
+        let end = thin[thin.len() - 1];
+        assert_eq!((end.fpr, end.tpr), (1.0, 1.0));
+        // The lowest rates are those that a logarithmic axis shows.
+        assert!(thin.iter().filter(|p| p.fpr < 0.01).count() >= 5);
+        assert_eq!(roc.thinned(2).len(), 2);
         assert_eq!(roc.thinned(5000).len(), 1001);
     }
 

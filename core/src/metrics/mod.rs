@@ -8,6 +8,7 @@
 //! was never right, a true-positive rate at 0.1 % false positives from 50 samples) is `None`,
 //! never a NaN and never a zero that looks like a result.
 
+mod calibration;
 mod confusion;
 mod images;
 mod interval;
@@ -15,6 +16,7 @@ mod membership;
 mod membership_interval;
 mod robustness;
 
+pub use calibration::{CALIBRATION_BINS, Calibration, CalibrationBin, calibration};
 pub use confusion::{ClassScore, Confusion, MacroAverage};
 pub use images::{Ssim, mse, psnr, ssim};
 pub use interval::{

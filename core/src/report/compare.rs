@@ -147,6 +147,10 @@ fn figures(report: &Report) -> Vec<Figure> {
         Figure::new("Precision (macro)", Percent, Some(Higher), |m| Some(m.clean.precision)),
         Figure::new("Recall (macro)", Percent, Some(Higher), |m| Some(m.clean.recall)),
         Figure::new("F1 (macro)", Percent, Some(Higher), |m| Some(m.clean.f1)),
+        Figure::new("Calibration error", Percent, Some(Lower), |m| {
+            m.calibration.as_ref().map(|c| c.expected_error)
+        }),
+        Figure::new("Brier score", Score, Some(Lower), |m| m.calibration.as_ref().map(|c| c.brier)),
     ];
     let attacks = distinct(report, |m| m.attacks.iter().map(|a| a.label()).collect());
     let several = attacks.len() > 1;
@@ -162,6 +166,12 @@ fn figures(report: &Report) -> Vec<Figure> {
         let figure = Figure::new("Accuracy, worst case", Percent, Some(Higher), worst);
         all.push(figure.doubted_if(|m| !m.findings.is_empty()));
     }
+    let certified = distinct(report, |m| m.certificates.iter().map(|c| c.label()).collect());
+    all.extend(certified.into_iter().map(|label| {
+        Figure::new(format!("Certified, {label}"), Percent, Some(Higher), move |m| {
+            m.certificates.iter().find(|c| c.label() == label).map(|c| c.certified_accuracy)
+        })
+    }));
     all.extend(attacks.into_iter().map(|label| {
         Figure::new(format!("Success, {label}"), Percent, Some(Lower), move |m| {
             m.attacks.iter().find(|a| a.label() == label).and_then(|a| a.success_rate)
@@ -174,6 +184,12 @@ fn figures(report: &Report) -> Vec<Figure> {
             m.mean_perturbation_to_fool.as_ref().filter(|p| p.label() == label).map(|p| p.mean)
         })
     }));
+    let sizes = distinct(report, |m| m.distributions.iter().map(|d| d.label()).collect());
+    all.extend(sizes.into_iter().map(|label| {
+        Figure::new(format!("Median size to fool, {label}"), Number, Some(Higher), move |m| {
+            m.distributions.iter().find(|d| d.label() == label).and_then(|d| d.median())
+        })
+    }));
     all.push(Figure::new("Membership advantage", Percent, Some(Lower), |m| {
         m.strongest_membership().map(|a| a.advantage)
     }));
@@ -182,6 +198,10 @@ fn figures(report: &Report) -> Vec<Figure> {
     }));
     all.push(Figure::new("Membership AUC", Score, Some(Lower), |m| {
         m.strongest_membership().map(|a| a.auc)
+    }));
+    all.extend([(0.01, "1%"), (0.001, "0.1%")].map(|(fpr, shown)| {
+        let heading = format!("Membership TPR at {shown} FPR");
+        Figure::new(heading, Percent, Some(Lower), move |m| m.membership_tpr_at(fpr))
     }));
     all.push(Figure::new("Records recovered", Percent, Some(Lower), |m| {
         m.reconstruction.as_ref()?.strongest().map(|a| a.recovered.rate)

@@ -8,9 +8,15 @@
 //! the units of the data set's values; durations are seconds; samples, queries and gradient calls
 //! are counts. What was not measured is absent (`None` or an empty list), never NaN or 0.
 
+mod across;
+mod attack;
+mod attacked;
 mod base64;
+mod calibration;
+mod certificate;
 mod chart;
 mod compare;
+mod distribution;
 mod doubted;
 mod format;
 pub mod html;
@@ -29,6 +35,12 @@ use serde_json::Value;
 
 use crate::{Error, ErrorKind, Result, bail};
 
+pub use across::{OtherData, OtherDataModel, StepsCurve, StepsPoint};
+pub use attack::{Access, AttackReport};
+pub use attacked::{AttackedClass, FooledQueries, QueryCounts, WrongClass};
+pub use calibration::{CalibrationReport, ReliabilityPoint};
+pub use certificate::CertificateReport;
+pub use distribution::{Quantile, SizeDistribution};
 pub use leakage::{
     AttributeAttack, AttributeFigures, AttributesReport, BaselineLift, DefenceReport, FieldReport,
     InversionAttack, InversionReport, Lift, PSNR_MOST, Rate, ReconstructionAttack,
@@ -36,8 +48,8 @@ pub use leakage::{
 };
 pub use membership::{LearntThreshold, MembershipReport, TprAtFpr};
 pub use model::{
-    Access, AttackReport, ClassReport, ClassificationReport, EpochRecord, ModelReport, NoisePhase,
-    PerturbationToFool, PrivacyBudget, TrainingReport,
+    ClassReport, ClassificationReport, EpochRecord, ModelReport, NoisePhase, PerturbationToFool,
+    PrivacyBudget, TrainingReport,
 };
 pub use picture::{Picture, PictureGrid, PictureRow, Verdict};
 pub use run::{
@@ -82,6 +94,12 @@ pub struct Report {
     /// Accuracy as the budget of an attack grows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub curves: Vec<RobustnessCurve>,
+    /// Accuracy as an attack takes more steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepsCurve>,
+    /// The models on data sets besides their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<OtherData>,
     /// Inputs, perturbations and reconstructions to look at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pictures: Vec<PictureGrid>,

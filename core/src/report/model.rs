@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::membership::MembershipReport;
-use super::{AttributesReport, InversionReport, ReconstructionReport};
+use super::{
+    AttackReport, AttributesReport, CalibrationReport, CertificateReport, InversionReport,
+    ReconstructionReport, SizeDistribution,
+};
 use crate::doubt::Finding;
 use crate::metrics::{Confusion, Interval, Norm, clopper_pearson};
-use crate::{Result, attack, bail};
+use crate::{Result, bail};
 
 /// One model of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct ModelReport {
     pub training: Option<TrainingReport>,
     /// Utility: scores on unperturbed test samples.
     pub clean: ClassificationReport,
+    /// Utility: whether it is right as often as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationReport>,
     /// Robustness: one entry an attack and budget.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attacks: Vec<AttackReport>,
@@ -35,6 +41,12 @@ pub struct ModelReport {
     /// How far a minimum-norm attack has to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_perturbation_to_fool: Option<PerturbationToFool>,
+    /// How far each sample has to be moved: one entry an attack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distributions: Vec<SizeDistribution>,
+    /// What no attack can do, next to what attacks did: one entry a method and radius.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateReport>,
     /// Privacy: one entry a membership attack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub membership: Vec<MembershipReport>,
@@ -57,6 +69,12 @@ impl ModelReport {
     pub fn robust_accuracy(&self) -> Option<f64> {
         let strongest = self.attacks.iter().map(|a| a.robust_accuracy);
         strongest.chain(self.worst_case_accuracy).reduce(f64::min)
+    }
+
+    /// The largest true-positive rate of a membership attack at a false-positive rate, if one was shown.
+    pub fn membership_tpr_at(&self, fpr: f64) -> Option<f64> {
+        let rates = self.membership.iter().flat_map(|a| &a.tpr_at_fpr);
+        rates.filter(|r| r.fpr == fpr).map(|r| r.tpr).reduce(f64::max)
     }
 
     /// The membership attack that tells most: the one whose advantage exceeds that of chance by most,
@@ -188,93 +206,6 @@ pub struct ClassReport {
     pub f1: f64,
     /// Samples of the class.
     pub support: u64,
-}
-
-/// What an attack gets to see of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// Weights and gradients.
-    WhiteBox,
-    /// The scores of each query.
-    Score,
-    /// The decision of each query.
-    Decision,
-    /// Nothing: examples come from another model.
-    Transfer,
-}
-
-impl From<attack::Access> for Access {
-    /// What an attack on the model itself gets to see.
-    fn from(access: attack::Access) -> Self {
-        match access {
-            attack::Access::Gradient => Access::WhiteBox,
-            attack::Access::Score => Access::Score,
-            attack::Access::Decision => Access::Decision,
-        }
-    }
-}
-
-impl Access {
-    /// The name for people.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Access::WhiteBox => "white box",
-            Access::Score => "scores",
-            Access::Decision => "decisions",
-            Access::Transfer => "transfer",
-        }
-    }
-}
-
-/// One attack at one budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AttackReport {
-    /// Name: `PGD-40`.
-    pub name: String,
-    /// What it sees of the model.
-    pub access: Access,
-    /// Norm of the budget.
-    pub norm: Norm,
-    /// Budget, in units of the data set's values; absent for a minimum-norm attack without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epsilon: Option<f64>,
-    /// Whether it aims at a given class rather than at any wrong one.
-    pub targeted: bool,
-    /// Samples attacked, those that were wrong already included.
-    pub samples: u64,
-    /// Fraction of `samples` right both before and after.
-    pub robust_accuracy: f64,
-    /// Of the samples right before, the fraction it turned (into the target, if targeted).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub success_rate: Option<f64>,
-    /// Mean norm of the successful perturbations, in `norm`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mean_perturbation: Option<f64>,
-    /// Forward passes on a sample, all samples together.
-    pub queries: u64,
-    /// Gradients of a sample, all samples together.
-    pub gradient_calls: u64,
-    /// Wall-clock time, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
-}
-
-impl AttackReport {
-    /// Name, norm and budget: `PGD-40 L∞ 0.1`. Attacks of equal label are compared across models.
-    pub fn label(&self) -> String {
-        let mut label = format!("{} {}", self.name, self.norm.symbol());
-        if let Some(epsilon) = self.epsilon {
-            label.push_str(&format!(" {epsilon}"));
-        }
-        if self.targeted {
-            label.push_str(" targeted");
-        }
-        if self.access == Access::Transfer {
-            label.push_str(" (transfer)");
-        }
-        label
-    }
 }
 
 /// How far a minimum-norm attack has to move a sample that is predicted right.

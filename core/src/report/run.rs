@@ -106,6 +106,8 @@ pub enum TransferQuantity {
     RobustAccuracy,
     /// Success rate among the samples that the target had right: high is a strong attack.
     SuccessRate,
+    /// Rate at which the target is led to the class aimed at: high is a strong attack.
+    TargetedRate,
 }
 
 /// Adversarial examples made on each source model and shown to each target model.

@@ -23,10 +23,10 @@ fn the_sample_page_is_complete_and_well_formed() {
         let target = anchor.get("href").unwrap().strip_prefix('#').unwrap();
         assert!(ids.contains(&target), "{target}");
     }
-    // Bars, trade-off, robustness, transfer, ROC, advantage, three trainings, loss, three confusions.
+    // Bars, trade-off, robustness, transfer, two ROCs, advantage, three trainings, loss, three confusions.
     let drawings: Vec<_> =
         tags.iter().filter(|t| t.name == "svg" && t.get("role").is_some()).collect();
-    assert_eq!(drawings.len(), 13);
+    assert_eq!(drawings.len(), 14);
     for drawing in drawings {
         assert!(!drawing.get("aria-label").unwrap().is_empty());
     }

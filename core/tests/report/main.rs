@@ -9,5 +9,6 @@ mod edge;
 mod html;
 mod json;
 mod markup;
+mod modes;
 mod sample;
 mod tables;

@@ -114,6 +114,8 @@ pub(crate) fn report() -> Report {
         models: TRAITS.iter().map(|t| model(t, &mut noise)).collect(),
         transfer: vec![transfer()],
         curves: TRAITS.iter().map(curve).collect(),
+        steps: Vec::new(),
+        also: Vec::new(),
         pictures: vec![pictures(&mut noise)],
         warnings: vec![
             "Membership figures rest on 360 non-members: rates below 0.3% false positives cannot \
@@ -144,6 +146,9 @@ fn model(traits: &Traits, noise: &mut Noise) -> ModelReport {
         norm: Norm::Linf,
         epsilon: Some(0.1),
         targeted: false,
+        target: None,
+        queries_each: None,
+        per_class: Vec::new(),
         samples: 360,
         robust_accuracy: share,
         success_rate: Some(1.0 - share / clean.accuracy),
@@ -179,6 +184,9 @@ fn model(traits: &Traits, noise: &mut Noise) -> ModelReport {
             privacy: None,
         }),
         clean,
+        calibration: None,
+        distributions: Vec::new(),
+        certificates: Vec::new(),
         attacks,
         worst_case_accuracy: Some(traits.robust - 0.008),
         findings: Vec::new(),

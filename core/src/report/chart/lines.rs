@@ -82,7 +82,7 @@ impl LineChart<'_> {
     }
 
     fn rules(&self, frame: &mut Frame) {
-        let (x, y) = (frame.x.domain, frame.y.domain);
+        let (x, y) = (frame.domain(0), frame.domain(1));
         if self.diagonal {
             let (from, to) = (frame.at(x.0, y.0), frame.at(x.1, y.1));
             frame.svg.line(from, to, "rule");

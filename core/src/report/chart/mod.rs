@@ -29,8 +29,16 @@ pub(super) enum Ticks {
     Number,
     /// Numbers, whole ones only.
     Count,
-    /// Fractions on a logarithmic axis, whose values are their decimal logarithms, as percentages.
-    Decades,
+    /// Numbers on a logarithmic axis.
+    Log,
+    /// Fractions as percentages on a logarithmic axis.
+    LogPercent,
+}
+
+impl Ticks {
+    fn are_logarithmic(self) -> bool {
+        matches!(self, Ticks::Log | Ticks::LogPercent)
+    }
 }
 
 /// An axis: its title, the values that it spans and how they are written.
@@ -46,21 +54,40 @@ impl Axis {
         Axis { title: title.into(), domain: (0.0, 1.0), ticks: Ticks::Percent }
     }
 
-    /// Fractions from `10^low` to 1 on a logarithmic axis; values are decimal logarithms.
-    pub(super) fn decades(title: impl Into<String>, low: f64) -> Self {
-        Axis { title: title.into(), domain: (low, 0.0), ticks: Ticks::Decades }
+    /// The domain in the units of the scale: logarithms on a logarithmic axis.
+    fn extent(&self) -> (f64, f64) {
+        match self.ticks.are_logarithmic() {
+            true => (self.domain.0.log10(), self.domain.1.log10()),
+            false => self.domain,
+        }
+    }
+
+    /// Powers of ten, with twice and five times them where there are few.
+    fn log_marks(&self, scale: &Scale) -> Vec<(f64, String)> {
+        let (low, high) = scale.domain;
+        let steps: &[f64] = if high - low > 2.3 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+        let powers = low.floor().max(-300.0) as i32..=high.ceil().min(300.0) as i32;
+        let values = powers.flat_map(|k| steps.iter().map(move |s| s * 10f64.powi(k)));
+        let inside = values.filter(|v| (low - 1e-9..=high + 1e-9).contains(&v.log10()));
+        let label = |v: f64| match self.ticks {
+            Ticks::LogPercent => format!("{}%", format::number((v * 1e8).round() / 1e6)),
+            _ => format::number(v),
+        };
+        inside.map(|v| (v.log10(), label(v))).collect()
     }
 
     fn marks(&self, scale: &Scale, count: usize) -> Vec<(f64, String)> {
+        if self.ticks.are_logarithmic() {
+            return self.log_marks(scale);
+        }
         let possible = |t: &f64| match self.ticks {
             Ticks::Percent => (0.0..=1.0).contains(t),
-            Ticks::Count | Ticks::Decades => t.fract() == 0.0,
-            Ticks::Number => true,
+            Ticks::Count => t.fract() == 0.0,
+            Ticks::Number | Ticks::Log | Ticks::LogPercent => true,
         };
         let label = |t: f64| match self.ticks {
             Ticks::Percent => format!("{}%", format::number((t * 1e6).round() / 1e4)),
-            Ticks::Decades => format!("{}%", format::number(100.0 * 10f64.powf(t))),
-            Ticks::Number | Ticks::Count => format::number(t),
+            _ => format::number(t),
         };
         scale.ticks(count).into_iter().filter(possible).map(|t| (t, label(t))).collect()
     }
@@ -71,6 +98,8 @@ struct Frame {
     svg: Svg,
     x: Scale,
     y: Scale,
+    /// Whether the axes are logarithmic: x, y.
+    logarithmic: [bool; 2],
 }
 
 const LEFT: f64 = 62.0;
@@ -82,8 +111,8 @@ impl Frame {
     fn new(x_axis: &Axis, y_axis: &Axis, height: f64) -> Self {
         let mut svg = Svg::new(WIDTH, height);
         let (right, bottom) = (WIDTH - RIGHT, height - BOTTOM);
-        let x = Scale::new(x_axis.domain, (LEFT, right));
-        let y = Scale::new(y_axis.domain, (bottom, TOP));
+        let x = Scale::new(x_axis.extent(), (LEFT, right));
+        let y = Scale::new(y_axis.extent(), (bottom, TOP));
         for (value, label) in y_axis.marks(&y, 5) {
             let at = y.at(value);
             svg.line((LEFT, at), (right, at), "mesh");
@@ -103,11 +132,31 @@ impl Frame {
             "name",
             &y_axis.title,
         );
-        Frame { svg, x, y }
+        let logarithmic = [x_axis, y_axis].map(|axis| axis.ticks.are_logarithmic());
+        Frame { svg, x, y, logarithmic }
+    }
+
+    /// The values that an axis (0 or 1) spans.
+    fn domain(&self, axis: usize) -> (f64, f64) {
+        let (low, high) = [self.x.domain, self.y.domain][axis];
+        match self.logarithmic[axis] {
+            true => (10f64.powf(low), 10f64.powf(high)),
+            false => (low, high),
+        }
     }
 
     fn at(&self, x: f64, y: f64) -> (f64, f64) {
-        (self.x.at(x), self.y.at(y))
+        let [x_log, y_log] = self.logarithmic;
+        (along(&self.x, x_log, x), along(&self.y, y_log, y))
+    }
+}
+
+/// A position on a scale. What a logarithm is too small for, 0 included, stands at its lower end.
+fn along(scale: &Scale, logarithmic: bool, value: f64) -> f64 {
+    match logarithmic {
+        true if value <= 0.0 => scale.at(scale.domain.0),
+        true => scale.at(value.log10().max(scale.domain.0)),
+        false => scale.at(value),
     }
 }
 
@@ -117,4 +166,29 @@ pub(super) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)
         None => Some((v, v)),
         Some((low, high)) => Some((f64::min(low, v), f64::max(high, v))),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithmic_axes_put_equal_ratios_equally_far_apart() {
+        let axis = |ticks, domain| Axis { title: String::new(), domain, ticks };
+        let rates = axis(Ticks::LogPercent, (1e-3, 1.0));
+        let frame = Frame::new(&rates, &rates, 290.0);
+        let at = |v| frame.at(v, v);
+        assert!((at(1e-2).0 - at(1e-3).0 - (at(1.0).0 - at(1e-1).0)).abs() < 1e-9);
+        // What is below the axis, and 0, stands at its end.
+        assert_eq!((at(0.0), at(1e-9)), (at(1e-3), at(1e-3)));
+        let marks: Vec<String> = rates.marks(&frame.x, 5).into_iter().map(|m| m.1).collect();
+        assert_eq!(marks, ["0.1%", "1%", "10%", "100%"]);
+        let steps = axis(Ticks::Log, (1.0, 100.0));
+        let marks = steps.marks(&Scale::new(steps.extent(), (0.0, 1.0)), 5);
+        let marks: Vec<String> = marks.into_iter().map(|m| m.1).collect();
+        assert_eq!(marks, ["1", "2", "5", "10", "20", "50", "100"]);
+        // A domain that no logarithm exists of still draws.
+        let broken = axis(Ticks::Log, (0.0, f64::NAN));
+        assert!(!broken.marks(&Frame::new(&broken, &steps, 290.0).x, 5).is_empty());
+    }
 }

@@ -4,6 +4,11 @@
 //! and a content security policy forbids the browser anything else. All text from the report is
 //! escaped where it is written.
 
+mod access;
+mod also;
+mod calibration;
+mod certificates;
+mod classes;
 mod comparison;
 mod leakage;
 mod models;
@@ -11,6 +16,8 @@ mod pictures;
 mod privacy;
 mod robustness;
 mod setup;
+mod sizes;
+mod steps;
 
 use std::fmt::Write as _;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{figure, grid, series, table};
+use super::{calibration, classes, figure, grid, series, table};
 use crate::report::chart::{Axis, HeatMap, Line, LineChart, Pen, Shade, Ticks, extent, heatmap};
 use crate::report::doubted::MARK;
 use crate::report::format::{self, ABSENT};
@@ -14,6 +14,7 @@ pub(super) fn body(report: &Report) -> String {
     let models = report.models_in_order();
     let mut figures: Vec<String> = models.iter().filter_map(|m| training(report, m)).collect();
     figures.extend(losses(report));
+    figures.extend(calibration::figure_of(report));
     let details = models.iter().map(|m| details(m));
     format!("{}{}", grid(&figures), details.collect::<String>())
 }
@@ -192,8 +193,10 @@ fn utility(model: &ModelReport) -> String {
             row
         })
         .collect();
-    let classes = table(&Table { columns, rows }, &format!("Classes of {}", model.name));
-    html.push_str(&grid(&[format!("<div class=\"card\">{classes}</div>\n"), confusion(model)]));
+    let scores = table(&Table { columns, rows }, &format!("Classes of {}", model.name));
+    let mut parts = vec![format!("<div class=\"card\">{scores}</div>\n"), confusion(model)];
+    parts.extend(classes::table_of(model));
+    html.push_str(&grid(&parts));
     html
 }
 

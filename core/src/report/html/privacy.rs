@@ -2,7 +2,7 @@
 
 use super::{figure, grid, series, table};
 use crate::metrics::Interval;
-use crate::report::chart::{Axis, Bar, BarGroup, Line, LineChart, Pen, bars};
+use crate::report::chart::{Axis, Bar, BarGroup, Line, LineChart, Pen, Ticks, bars};
 use crate::report::format::{self, ABSENT};
 use crate::report::svg::Esc;
 use crate::report::table::{Cell, Column, Table};
@@ -65,12 +65,14 @@ fn low_rates(report: &Report) -> Option<String> {
     let models = report.models_in_order().into_iter();
     let found: Vec<_> = models.filter_map(|m| Some((m, surest(m)?))).collect();
     let most = found.iter().map(|(_, a)| a.non_members).max()?;
-    let low = -(most.max(10) as f64).log10().ceil();
-    let log = |p: &[f64; 2]| (p[0].log10().max(low), p[1].log10().max(low));
+    // From the power of ten below the lowest rate that so many samples show.
+    let low = 10f64.powi(-(most.max(10) as f64).log10().ceil() as i32);
+    let axis =
+        |title: &str| Axis { title: title.into(), domain: (low, 1.0), ticks: Ticks::LogPercent };
     let line = |(at, (model, attack)): (usize, &(&ModelReport, MembershipReport))| Line {
         name: format!("{} ({})", model.name, attack.attack),
         pen: Pen { series: series(report, &model.name), dash: at % 4, markers: false },
-        points: attack.roc.iter().filter(|p| p[0] > 0.0 && p[1] > 0.0).map(log).collect(),
+        points: attack.roc.iter().map(|p| (p[0], p[1])).collect(),
     };
     let lines: Vec<Line> = found.iter().enumerate().map(line).collect();
     let legend: Vec<(Pen, String)> = lines.iter().map(|l| (l.pen, l.name.clone())).collect();
@@ -79,8 +81,8 @@ fn low_rates(report: &Report) -> Option<String> {
     let drawing = LineChart {
         title,
         description: &format!("ROC curves with logarithmic axes. {}.", names.join(", ")),
-        x: Axis::decades("False-positive rate", low),
-        y: Axis::decades("True-positive rate", low),
+        x: axis("False-positive rate"),
+        y: axis("True-positive rate"),
         lines,
         at_x: Vec::new(),
         at_y: Vec::new(),

@@ -1,14 +1,21 @@
 //! Robustness: accuracy over growing budgets, and how attacks carry over between models.
 
-use super::{figure, grid, series};
+use super::{access, also, certificates, classes, figure, grid, series, sizes, steps};
 use crate::metrics::Norm;
 use crate::report::chart::{Axis, HeatMap, Line, LineChart, Pen, Shade, Ticks, extent, heatmap};
 use crate::report::{Report, RobustnessCurve, TransferMatrix, TransferQuantity, format};
 
 pub(super) fn body(report: &Report) -> String {
     let curves = kinds(&report.curves).into_iter().map(|kind| curves(report, kind));
+    let steps = steps::figure_of(report).into_iter();
+    let certificates = certificates::figures(report);
+    let sizes = sizes::figures(report);
     let transfers = report.transfer.iter().map(transfer);
-    grid(&curves.chain(transfers).collect::<Vec<String>>())
+    let figures = curves.chain(steps).chain(certificates).chain(sizes);
+    let figures = figures.chain(classes::figure_of(report)).chain(also::figure_of(report));
+    let tables = [access::table_of(report), sizes::table_of(report), also::table_of(report)];
+    let tables: String = tables.into_iter().flatten().collect();
+    format!("{}{tables}", grid(&figures.chain(transfers).collect::<Vec<String>>()))
 }
 
 /// The attacks and norms for which there are curves, in order of first appearance.
@@ -62,7 +69,7 @@ fn curves(report: &Report, (attack, norm): (&str, Norm)) -> String {
     figure(&title, text, &legend, &drawing)
 }
 
-fn describe(lines: &[Line]) -> String {
+pub(super) fn describe(lines: &[Line]) -> String {
     let each = lines.iter().map(|line| {
         let points = line.points.iter().map(|(epsilon, accuracy)| {
             format!("{} at {}", format::percent(*accuracy), format::number(*epsilon))
@@ -76,6 +83,7 @@ fn transfer(matrix: &TransferMatrix) -> String {
     let (quantity, deep) = match matrix.quantity {
         TransferQuantity::RobustAccuracy => ("accuracy of the target", false),
         TransferQuantity::SuccessRate => ("success rate on the target", true),
+        TransferQuantity::TargetedRate => ("share led to the class aimed at", true),
     };
     let title = format!(
         "Transfer of {} {} {}",
