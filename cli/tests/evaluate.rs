@@ -1,5 +1,8 @@
 //! The modes of evaluation, as a user asks for them: by flags, by a file, and wrongly.
 
+// The lints spare functions marked as tests, but not what these call.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fs;
@@ -147,7 +150,7 @@ fn a_file_can_say_everything_and_repeats_to_the_bit() {
         steps = 4
         target = "next"
         [[minimal]]
-        type = "deepfool"
+        type = "deep_fool"
         norm = "l2"
         [[certify]]
         method = "crown"
@@ -209,7 +212,7 @@ fn mistakes_are_told_before_anything_is_computed() {
     fails(folder, &args, &["crown of pooled", "interval"]);
     let within = "[threat]\nnorm = \"linf\"\neps = 0.1\n";
     for (text, parts) in [
-        ("[[attacks]]\ntype = \"deepfool\"\nnorm = \"linf\"\n", &["list it under `minimal`"][..]),
+        ("[[attacks]]\ntype = \"deep_fool\"\nnorm = \"linf\"\n", &["list it under `minimal`"][..]),
         ("[[minimal]]\ntype = \"ddn\"\neps = 0.1\n", &["has a budget", "`attacks`"]),
         ("[[attacks]]\ntype = \"pgd\"\neps = 0.2\n", &["a comparison has one budget"]),
         ("[[attacks]]\ntype = \"pgd\"\neps = 0.1\ntarget = \"nxt\"\n", &["use next, others"]),

@@ -4,6 +4,8 @@
 //! of them, and the rate of success counts each pair of sample and target.
 
 use crate::Result;
+use std::collections::BTreeMap;
+
 use crate::attack::Aim;
 use crate::metrics::{attack_success_rate, robust_accuracy};
 use crate::report::{AttackedClass, QueryCounts, WrongClass};
@@ -22,7 +24,7 @@ pub(super) struct Tally<'a> {
     open: u64,
     reached: u64,
     /// Turned samples by label and by the class that they were taken for.
-    wrong: Vec<Vec<u64>>,
+    wrong: BTreeMap<(i64, i64), u64>,
     /// Whether a run reached its goal on a sample that it had yet to turn.
     fooled: Vec<bool>,
     queries: Option<Vec<u64>>,
@@ -40,7 +42,7 @@ impl<'a> Tally<'a> {
             seen: clean.to_vec(),
             open: 0,
             reached: 0,
-            wrong: vec![vec![0; classes]; classes],
+            wrong: BTreeMap::new(),
             fooled: vec![false; labels.len()],
             queries: None,
             runs: 0,
@@ -62,7 +64,7 @@ impl<'a> Tally<'a> {
                 Some(_) => {}
             }
             if turned {
-                self.wrong[label as usize][seen as usize] += 1;
+                *self.wrong.entry((label, seen)).or_default() += 1;
                 if self.seen[i] == label {
                     self.seen[i] = seen;
                 }
@@ -114,28 +116,37 @@ impl<'a> Tally<'a> {
 
     /// Figures of each class.
     pub(super) fn per_class(&self, names: &[String]) -> Vec<AttackedClass> {
-        let of = |class: usize| {
-            let mine = || (0..self.labels.len()).filter(move |&i| self.labels[i] == class as i64);
-            let support = mine().count() as u64;
-            let right = mine().filter(|&i| self.clean[i] == self.labels[i]).count() as u64;
-            let held = mine().filter(|&i| self.seen[i] == self.labels[i]).count() as u64;
-            let wrong = &self.wrong[class];
-            let total: u64 = wrong.iter().sum();
-            // The first of equals.
-            let most = (0..wrong.len()).rev().max_by_key(|&c| wrong[c]).filter(|&c| wrong[c] > 0);
-            let share = |part: u64, whole: u64| part as f64 / whole as f64;
-            AttackedClass {
-                name: names.get(class).cloned().unwrap_or_default(),
-                support,
-                robust_accuracy: (support > 0).then(|| share(held, support)),
-                success_rate: (right > 0).then(|| share(right - held, right)),
-                taken_for: most.map(|c| WrongClass {
-                    name: names.get(c).cloned().unwrap_or_default(),
-                    share: share(wrong[c], total),
-                }),
-            }
-        };
-        (0..self.classes).map(of).collect()
+        // Samples, those right before, those right after as well.
+        let mut counts = vec![[0u64; 3]; self.classes];
+        for (i, held) in self.held().enumerate() {
+            let label = self.labels[i];
+            let counts = &mut counts[label as usize];
+            counts[0] += 1;
+            counts[1] += u64::from(self.clean[i] == label);
+            counts[2] += u64::from(held);
+        }
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let name = |class: usize| names.get(class).cloned().unwrap_or_default();
+        let each = counts.into_iter().enumerate();
+        each.map(|(class, [support, right, held])| AttackedClass {
+            name: name(class),
+            support,
+            robust_accuracy: share(held, support),
+            success_rate: share(right - held, right),
+            taken_for: self
+                .taken_for(class as i64)
+                .map(|(wrong, share)| WrongClass { name: name(wrong as usize), share }),
+        })
+        .collect()
+    }
+
+    /// The class that turned samples of a class are taken for most often, the first of equals, and its
+    /// share of them.
+    fn taken_for(&self, class: i64) -> Option<(i64, f64)> {
+        let mine = || self.wrong.range((class, i64::MIN)..=(class, i64::MAX));
+        let total: u64 = mine().map(|(_, count)| count).sum();
+        let ((_, wrong), most) = mine().rev().max_by_key(|(_, count)| **count)?;
+        Some((*wrong, *most as f64 / total as f64))
     }
 }
 

@@ -33,7 +33,7 @@ const HALO: f64 = 64.0;
 const HEIGHT: f64 = 340.0;
 /// Units per character of a label's two lines, at the text size of a phone.
 const LABEL_LETTER: f64 = 8.3;
-const NOTE_LETTER: f64 = 6.8;
+const NOTE_LETTER: f64 = 7.8;
 
 /// Draws points over two axes of percentages that show what is there with some room.
 pub(in crate::report) fn scatter(

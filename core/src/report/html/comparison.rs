@@ -84,11 +84,15 @@ fn trade_off(report: &Report) -> Option<String> {
         .filter_map(|model| {
             let y = model.robust_accuracy()?;
             let advantage = model.strongest_membership().map(|m| m.advantage);
-            let note = advantage.map_or_else(
-                || "membership not measured".into(),
-                |a| format!("membership advantage {}", format::percent(a)),
-            );
-            let hint = format!("{}: {note}", model.name);
+            // Short, as it stands beside its point on a phone too.
+            let note = match (advantage, &model.privacy_budget) {
+                (None, _) => "leak not measured".into(),
+                (Some(a), None) => format!("advantage {}", format::percent(a)),
+                (Some(a), Some(b)) => {
+                    format!("advantage {}, ε {}", format::percent(a), format::number(b.epsilon))
+                }
+            };
+            let hint = format!("{}: membership {note}", model.name);
             let series = series(report, &model.name);
             let (name, note) = if numbered {
                 let number = (legend.len() + 1).to_string();
