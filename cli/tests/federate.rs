@@ -32,10 +32,10 @@ fn weights(folder: &Path, name: &str) -> Vec<u8> {
 fn a_federation_learns_and_its_folder_is_a_run() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path();
-    let flags = "--rounds 6 --epochs 3 --batch-size 8 --partition dirichlet --alpha 0.5 --attack \
+    let flags = "--rounds 6 --epochs 3 --batch-size 8 --partition dirichlet --alpha 5 --attack \
                  fgsm --eps 0.05";
     let text = simulate(folder, "run", &format!("{flags} --jobs 1"));
-    assert!(text.contains("FedAvg") && text.contains("dirichlet 0.5"), "{text}");
+    assert!(text.contains("FedAvg") && text.contains("dirichlet 5"), "{text}");
     assert_eq!(
         names(&folder.join("run")),
         ["config.toml", "metrics.json", "model.safetensors", "model.toml"]

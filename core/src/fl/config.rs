@@ -99,7 +99,14 @@ impl Federation {
 
     /// One line for tables: `FedAvg, mean by samples, 10 of 100 clients, dirichlet 0.1`.
     pub fn describe(&self) -> String {
-        let mut parts = vec![self.server.describe(), self.aggregate.describe()];
+        let mut parts = match (&self.server, self.aggregate.is_mean()) {
+            (ServerOptimizer::Sgd { lr: 1.0 }, false) => Vec::new(),
+            (server, _) => vec![server.describe()],
+        };
+        match self.privacy.is_some() {
+            true => parts.push("mean".into()),
+            false => parts.push(self.aggregate.describe()),
+        }
         if self.proximal > 0.0 {
             parts.push(format!("FedProx {}", self.proximal));
         }

@@ -81,10 +81,12 @@ pub(crate) fn backdoor(device: &Device) -> Outcome {
     ensure(open > 0.6 && shut < 0.3, || format!("{open} under the mean, {shut} under Krum"))
 }
 
+/// Skewed clients drift apart between two rounds, so they come to less in as many.
 pub(crate) fn learns(device: &Device) -> Outcome {
     let attack = AttackConfig::Fgsm(Fgsm::new(Norm::Linf, 0.05));
     let config = TrainConfig { monitor: Some(attack), monitor_samples: 50, ..sgd(4, 8) };
-    for partition in [Partition::Iid {}, Partition::Dirichlet { alpha: 0.3 }] {
+    let cases = [(Partition::Iid {}, 0.85), (Partition::Dirichlet { alpha: 0.3 }, 0.7)];
+    for (partition, least) in cases {
         let federation = Federation {
             clients: 5,
             rounds: 8,
@@ -95,7 +97,7 @@ pub(crate) fn learns(device: &Device) -> Outcome {
         let (_, outcome) = How::on(device).whole(&config, &federation)?;
         let last = outcome.history.last().cloned().unwrap_or_default();
         let (clean, robust) = (last.clean_accuracy, last.robust_accuracy);
-        ensure(clean > Some(0.85) && robust < clean && robust.is_some(), || format!("{last:?}"))?;
+        ensure(clean > Some(least) && robust < clean && robust.is_some(), || format!("{last:?}"))?;
         let loss = |i: usize| outcome.history[i].loss.unwrap_or(f64::NAN);
         ensure(loss(7) < loss(0), || format!("loss from {} to {}", loss(0), loss(7)))?;
     }

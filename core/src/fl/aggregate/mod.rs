@@ -197,25 +197,24 @@ impl Aggregate {
                     );
                 }
             }
-            Aggregate::GeometricMedian { iterations, smoothing } => {
-                if iterations == 0 || !(smoothing > 0.0 && smoothing.is_finite()) {
-                    bail!(
-                        Config,
-                        "federation: iterations = {iterations} and smoothing = {smoothing} must be \
-                         positive"
-                    );
-                }
+            Aggregate::GeometricMedian { iterations, smoothing }
+                if iterations == 0 || !(smoothing > 0.0 && smoothing.is_finite()) =>
+            {
+                bail!(
+                    Config,
+                    "federation: iterations = {iterations} and smoothing = {smoothing} must be positive"
+                )
             }
             Aggregate::NormBound { bound: Some(bound) } if !(bound > 0.0 && bound.is_finite()) => {
                 bail!(Config, "federation: bound = {bound} must be positive and finite")
             }
-            Aggregate::Slack { slack, kept } => {
-                if !(0.0..1.0).contains(&slack) || !(kept > 0.0 && kept <= 1.0) {
-                    bail!(
-                        Config,
-                        "federation: slack = {slack} must be in [0, 1) and kept = {kept} in (0, 1]"
-                    );
-                }
+            Aggregate::Slack { slack, kept }
+                if !((0.0..1.0).contains(&slack) && kept > 0.0 && kept <= 1.0) =>
+            {
+                bail!(
+                    Config,
+                    "federation: slack = {slack} must be in [0, 1) and kept = {kept} in (0, 1]"
+                )
             }
             _ => {}
         }

@@ -39,7 +39,8 @@ impl FixedPoint {
         let scaled = value / self.range * self.levels;
         let level = scaled.clamp(-self.levels, self.levels).trunc();
         // Within an i32, by the choice of levels; what is no number counts as 0.
-        (level as i32 as u32, !(scaled.abs() <= self.levels))
+        let within = scaled.abs() <= self.levels;
+        (level as i32 as u32, !within)
     }
 
     /// The value of a sum of codes.

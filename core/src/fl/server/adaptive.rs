@@ -10,7 +10,7 @@ pub(super) fn adam(beta2: f64, v: f64, square: f64) -> f64 {
 
 /// `v - (1 - beta2) d^2 sign(v - d^2)`.
 pub(super) fn yogi(beta2: f64, v: f64, square: f64) -> f64 {
-    let sign = if v > square { 1.0 } else { f64::from(v < square) * -1.0 };
+    let sign = if v > square { 1.0 } else { -f64::from(v < square) };
     v - (1.0 - beta2) * square * sign
 }
 

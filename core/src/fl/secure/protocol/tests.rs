@@ -106,8 +106,8 @@ fn what_the_server_sees_of_one_client_is_uniform() {
         // The client drops out: its masking key is known, its own seed is not.
         let mut without_pairs = masked.clone();
         let key = KeyPair::of(all[0].masking.secret());
-        for other in 1..n {
-            let seed = key.agree(&all[other].masking.public(), MASK, &[]).unwrap();
+        for (other, peer) in all.iter().enumerate().skip(1) {
+            let seed = key.agree(&peer.masking.public(), MASK, &[]).unwrap();
             apply(&mut without_pairs, seed, Side::of(other, 0));
         }
         assert!(chi_square(&without_pairs) < 330.5, "{n} {value}");
