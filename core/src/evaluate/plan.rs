@@ -36,7 +36,6 @@ impl Plan {
         self.threat.check_within(features, bounds)?;
         for config in &self.attacks {
             let threat = config.check()?.threat();
-            threat.check_within(features, bounds)?;
             if threat != self.threat {
                 bail!(
                     Config,
@@ -48,6 +47,7 @@ impl Plan {
                     self.threat.eps
                 );
             }
+            threat.check_within(features, bounds)?;
         }
         if !self.radii.is_sorted_by(|a, b| a < b) {
             bail!(Config, "evaluate: the radii {:?} must increase", self.radii);
