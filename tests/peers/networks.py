@@ -59,6 +59,7 @@ class Counted(nn.Module):
     def __init__(self, inner):
         super().__init__()
         self.inner = inner
+        self.eval()
         self.reset()
 
     def reset(self):
@@ -66,7 +67,8 @@ class Counted(nn.Module):
 
     def forward(self, x):
         self.rows += len(x)
-        return self.inner(x)
+        # Some tools compute in f64.
+        return self.inner(x.float())
 
     def parameters(self, recurse=True):
         # Some tools look here for the device.

@@ -99,7 +99,6 @@ TORCHATTACKS = {
     ),
     ("fab", "linf"): fab("Linf"),
     ("fab", "l2"): fab("L2"),
-    ("fab", "l1"): fab("L1"),
     ("ead", "l1"): torchattacks(
         lambda net, c: ta.EADL1(
             net,

@@ -4,7 +4,9 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Instant;
 
-use inocula_core::attack::{Aim, AttackConfig, Outcome, doubts, perturb_rows};
+use inocula_core::attack::{
+    Aim, AttackConfig, Outcome, Stage, autoattack_rows, doubts, masking, perturb_rows,
+};
 use inocula_core::data::Dataset;
 use inocula_core::metrics::{
     attack_success_rate, robust_accuracy, summarize_perturbations, targeted_success_rate,
@@ -18,6 +20,7 @@ use inocula_core::rng::Rng;
 use inocula_core::{DType, Error, ErrorKind, Result, bail, fs};
 use serde::Serialize;
 
+use super::attacked;
 use crate::args::Attack;
 use crate::progress::Bar;
 use crate::{backends, config, output, reporting, runs, staging};
@@ -38,6 +41,12 @@ struct Record {
     config: AttackConfig,
     target: Aim,
     result: AttackReport,
+    /// What the members of AutoAttack left, one after the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stages: Vec<Stage>,
+    /// What is left of the result once the examples are saved as pictures; of images only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eight_bits: Option<attacked::EightBits>,
     /// Why AutoAttack may not be able to judge the model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     doubts: Vec<String>,
@@ -80,11 +89,29 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         bail!(Config, "--batch-size 0 attacks nothing; give at least 1");
     }
     let place = Placement { dtype: run.network.dtype(), batch, ..usual };
-    let outcome =
-        perturb_rows(&*attack, &run.network, &test, &rows, flags.target, &place, &rng, &mut |n| {
-            done += n;
-            bar.show(&attack_config.label(), done, total)
-        })?;
+    let (outcome, stages) = match &attack_config {
+        // Member by member, to tell what each of them added.
+        AttackConfig::Autoattack(whole) => autoattack_rows(
+            whole,
+            &run.network,
+            &test,
+            &rows,
+            flags.target,
+            &place,
+            &rng,
+            &mut |label, done, total| bar.show(label, done, total),
+        )?,
+        _ => {
+            let (net, aim) = (&run.network, flags.target);
+            let label = attack_config.label();
+            let progress = &mut |n| {
+                done += n;
+                bar.show(&label, done, total)
+            };
+            let found = perturb_rows(&*attack, net, &test, &rows, aim, &place, &rng, progress)?;
+            (found, Vec::new())
+        }
+    };
     bar.clear();
     let seconds = started.elapsed().as_secs_f64();
     let result =
@@ -92,10 +119,15 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     let doubts = match &attack_config {
         AttackConfig::Autoattack(config) => {
             let (x, y) = place.tensors(&test, &rows[..rows.len().min(DOUBTED)])?;
-            doubts(&run.network, &x, &y, config.eps)?
+            let mut told = doubts(&run.network, &x, &y, config.eps)?;
+            told.extend(masking(&stages, rows.len()));
+            told
         }
         _ => Vec::new(),
     };
+    let threat = attack.threat();
+    let eight_bits =
+        attacked::eight_bits(&run.network, &test, &rows, flags.target, threat, &outcome, &place)?;
     let record = Record {
         created: reporting::now(),
         program: reporting::program(),
@@ -107,6 +139,8 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         config: attack_config,
         target: flags.target,
         result: AttackReport { seconds: Some(seconds), ..result },
+        stages,
+        eight_bits,
         doubts,
     };
     staging::publish(&folder, &["adversarial.npz", "attack.json"], |to| {
@@ -114,6 +148,7 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         runs::write_json(&to.join("attack.json"), &record)
     })?;
     print(&record.result, &record.model);
+    attacked::print(&record.stages, record.eight_bits.as_ref(), rows.len());
     for doubt in &record.doubts {
         output::note(format!("do not trust this figure: {doubt}"));
     }

@@ -69,7 +69,7 @@ pub(super) fn queries(device: &Device) -> Outcome {
 /// A subset of the motions fools a subset of the samples, and batches do not matter.
 pub(super) fn strength(device: &Device) -> Outcome {
     let subject = Subject::new(device, 100)?;
-    let grid = Spatial { degrees: 15.0, pixels: 1.0, angles: 7, shifts: 3, ..Spatial::new() };
+    let grid = Spatial { degrees: 8.0, pixels: 0.3, angles: 7, shifts: 3, ..Spatial::new() };
     let run = |random, batch| -> Result<(Vec<bool>, u64)> {
         let config = AttackConfig::Spatial(Spatial { random, ..grid.clone() });
         let found = subject.attack(&config, inocula_core::attack::Aim::Untargeted, batch)?;

@@ -205,7 +205,6 @@ fn asked(
     let work = json!({
         "oracles": ours.oracles,
         "mnist": ours.mnist,
-        "threads": std::thread::available_parallelism().map_or(2, usize::from),
         "rows": requests,
     });
     let file = ours.out.join("work.json");

@@ -136,7 +136,6 @@ pub(super) const ROWS: &[Row] = &[
     nearest("FMN-100, L0", "type = 'fmn'\nnorm = 'l0'\nsteps = 100"),
     by_chance(nearest("FAB-T-20, Linf", "type = 'fab'\nnorm = 'linf'\nsteps = 20\ntargets = 9")),
     by_chance(nearest("FAB-T-20, L2", "type = 'fab'\nnorm = 'l2'\nsteps = 20\ntargets = 9")),
-    by_chance(nearest("FAB-T-20, L1", "type = 'fab'\nnorm = 'l1'\nsteps = 20\ntargets = 9")),
     nearest(
         "EAD, L1",
         "type = 'ead'\nnorm = 'l1'\nsteps = 100\nsearches = 9\nweight = 0.001\nbeta = 0.01\nlr = 0.01",

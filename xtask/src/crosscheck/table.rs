@@ -17,9 +17,10 @@ impl Answer {
         self.sides.get(side)?.as_ref().ok()
     }
 
-    /// The tools than which the program is weaker; `None` if its figures are missing.
+    /// The tools than which the program is weaker; `None` if its figures are missing, or everybody else's.
     fn stronger_tools(&self) -> Option<Vec<&'static str>> {
         let ours = self.found(OURS)?;
+        PEERS.iter().find(|(side, _)| self.found(side).is_some())?;
         let peers = PEERS.iter().filter(|(side, _)| {
             self.found(side).is_some_and(|peer| is_weaker(self.row, ours, peer))
         });
@@ -56,7 +57,7 @@ pub(super) fn report(answers: &[Answer], samples: u64) -> String {
                 .map(|side| cell(answer.row, answer.sides.get(side)))
                 .collect();
             let verdict = match answer.stronger_tools() {
-                None => "not measured".into(),
+                None => "not compared".into(),
                 Some(tools) if tools.is_empty() => "no weaker".into(),
                 Some(tools) => format!("**weaker than {}**", tools.join(", ")),
             };
@@ -160,7 +161,7 @@ mod tests {
         assert!(
             text.contains("| FGM, L2 1.5 | 30.0 % (3) | - | 60.0 % (3) | failed | no weaker |")
         );
-        assert!(text.contains("not measured") && text.contains("art: ValueError: shape"));
+        assert!(text.contains("not compared") && text.contains("art: ValueError: shape"));
         assert_eq!(weaker(&answers), 2, "what was not measured is no success");
         assert_eq!(data(&answers, 10)["rows"][0]["weaker_than"], json!(["Foolbox"]));
     }
