@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     ];
     for entry in ATTACKS {
         let budgets = [(Norm::Linf, 0.1), (Norm::L2, 0.7), (Norm::L1, 3.0), (Norm::L0, 12.0)];
-        for (norm, eps) in budgets {
+        for (norm, eps) in budgets.into_iter().filter(|(norm, _)| entry.norms.contains(norm)) {
             let config = (entry.at)(Threat::new(norm, eps));
             // Not every attack is defined in every norm.
             let Ok(attack) = config.check() else { continue };

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         ("masked::inputs_without_a_slope", masked::rounded),
         ("masked::random_inputs", masked::random),
         ("masked::margins_that_jump", masked::jagged),
+        ("masked::inputs_that_are_purified", masked::purified),
         ("masked::logits_that_are_probabilities", masked::probabilities),
         ("masked::noise_is_as_good_as_the_attack", masked::noise),
         ("masked::training_on_one_step", masked::overfitted),

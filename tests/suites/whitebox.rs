@@ -5,6 +5,8 @@
 mod autoattack;
 #[path = "whitebox/every.rs"]
 mod every;
+#[path = "whitebox/traps.rs"]
+mod traps;
 
 use std::fs::File;
 use std::path::Path;
@@ -57,6 +59,12 @@ fn main() -> ExitCode {
         ("every::a_model_that_cannot_be_fooled", every::constant),
         ("every::results_do_not_depend_on_batches", every::batches),
         ("every::bad_requests", every::bad_requests),
+        ("traps::starts_are_uniform", traps::starts),
+        ("traps::budgets_are_in_pixels", traps::normalised),
+        ("traps::models_are_in_evaluation_mode", traps::evaluation_mode),
+        ("traps::examples_in_eight_bits", traps::eight_bits),
+        ("autoattack::member_by_member", traps::stages),
+        ("mi_fgsm::momentum_in_other_norms", traps::momentum),
         ("published::apgd_on_wong_and_kolter", wong),
     ];
     let golden = golden.iter().map(|&(name, check)| {

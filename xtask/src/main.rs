@@ -13,6 +13,7 @@
 mod abi;
 mod bench;
 mod ci;
+mod crosscheck;
 mod plugins;
 mod sanitize;
 mod setup;
@@ -45,6 +46,7 @@ const COMMANDS: &[Command] = &[
     ci::COMMAND,
     tidy::COMMAND,
     bench::COMMAND,
+    crosscheck::COMMAND,
     setup::COMMAND,
     abi::COMMAND,
     sanitize::COMMAND,

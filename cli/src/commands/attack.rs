@@ -4,7 +4,9 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Instant;
 
-use inocula_core::attack::{Aim, AttackConfig, Outcome, Traced, perturb_rows};
+use inocula_core::attack::{
+    Aim, AttackConfig, Outcome, Stage, Traced, autoattack_rows, masking, perturb_rows,
+};
 use inocula_core::data::Dataset;
 use inocula_core::doubt::Finding;
 use inocula_core::metrics::{
@@ -19,6 +21,7 @@ use inocula_core::rng::Rng;
 use inocula_core::{DType, Error, ErrorKind, Result, bail, fs};
 use serde::Serialize;
 
+use super::attacked;
 use super::check::{Checked, refuse};
 use crate::args::Attack;
 use crate::progress::Bar;
@@ -37,6 +40,15 @@ struct Record {
     config: AttackConfig,
     target: Aim,
     result: AttackReport,
+    /// What the members of AutoAttack left, one after the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stages: Vec<Stage>,
+    /// What the stages say of masked gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masking: Option<String>,
+    /// What is left of the result once the examples are saved as pictures; of images only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eight_bits: Option<attacked::EightBits>,
     /// Why the figure may be too high.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
@@ -83,11 +95,29 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     }
     let place = Placement { dtype: run.network.dtype(), batch, ..usual };
     let traced = Traced::new(&*attack);
-    let outcome =
-        perturb_rows(&traced, &run.network, &test, &rows, flags.target, &place, &rng, &mut |n| {
-            done += n;
-            bar.show(&attack_config.label(), done, total)
-        })?;
+    let (outcome, stages) = match &attack_config {
+        // Member by member, to tell what each of them added.
+        AttackConfig::Autoattack(whole) => autoattack_rows(
+            whole,
+            &run.network,
+            &test,
+            &rows,
+            flags.target,
+            &place,
+            &rng,
+            &mut |label, done, total| bar.show(label, done, total),
+        )?,
+        _ => {
+            let (net, aim) = (&run.network, flags.target);
+            let label = attack_config.label();
+            let progress = &mut |n| {
+                done += n;
+                bar.show(&label, done, total)
+            };
+            let found = perturb_rows(&traced, net, &test, &rows, aim, &place, &rng, progress)?;
+            (found, Vec::new())
+        }
+    };
     bar.clear();
     let seconds = started.elapsed().as_secs_f64();
     let result =
@@ -107,6 +137,9 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     let findings =
         checked.findings(flags.check.check, &mut |done, total| bar.show("check", done, total))?;
     bar.clear();
+    let threat = attack.threat();
+    let eight_bits =
+        attacked::eight_bits(&run.network, &test, &rows, flags.target, threat, &outcome, &place)?;
     let record = Record {
         created: reporting::now(),
         program: reporting::program(),
@@ -118,6 +151,9 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         config: attack_config,
         target: flags.target,
         result: AttackReport { seconds: Some(seconds), ..result },
+        masking: masking(&stages, rows.len()),
+        stages,
+        eight_bits,
         findings,
     };
     staging::publish(&folder, &["adversarial.npz", "attack.json"], |to| {
@@ -125,6 +161,10 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         runs::write_json(&to.join("attack.json"), &record)
     })?;
     print(&record.result, &record.model);
+    attacked::print(&record.stages, record.eight_bits.as_ref(), rows.len());
+    if let Some(doubt) = &record.masking {
+        output::note(format!("do not trust this figure: {doubt}"));
+    }
     for finding in &record.findings {
         output::note(format!("do not trust this figure: {}", finding.line()));
     }

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod attack;
+mod attacked;
 mod audit;
 mod backends;
 mod certify;

@@ -11,7 +11,8 @@ use super::apgd::ApgdLoss;
 use super::fgsm::linf;
 use super::table::{at_least_one, check_threat};
 use super::{
-    Access, Apgd, Attack, AttackSpec, Draws, Fab, Goal, Norm, Square, Threat, craft, rows,
+    Access, Apgd, Attack, AttackConfig, AttackSpec, Draws, Fab, Goal, Norm, Square, Threat, craft,
+    rows,
 };
 use crate::model::Classifier;
 use crate::{Result, Tensor};
@@ -73,41 +74,37 @@ impl Autoattack {
     }
 
     /// The attacks in their order.
-    pub fn members(&self) -> Vec<Box<dyn Attack>> {
+    pub fn members(&self) -> Vec<AttackConfig> {
+        use AttackConfig as Any;
         let Autoattack { norm, eps, steps, queries, .. } = *self;
         let l1 = norm == Norm::L1;
         let plain = Apgd { steps, ..Apgd::new(norm, eps) };
         let dlr = Apgd { loss: ApgdLoss::Dlr, ..plain.clone() };
         let targets = if l1 { TARGETS_L1 } else { 9 };
-        let targeted = Apgd { steps, targets, ..Apgd::targeted(norm, eps) };
-        let fab_t = Fab { steps, eps: Some(eps), ..Fab::new(norm) };
-        let fab = Fab { targets: 0, restarts: RESTARTS, ..fab_t.clone() };
-        let square = Square { queries, rescale: false, ..Square::new(norm, eps) };
-        let again = |apgd: &Apgd| Apgd { restarts: RESTARTS, ..apgd.clone() };
-        let averaged = |apgd: &Apgd| Apgd { gradients: ANSWERS, ..apgd.clone() };
+        let targeted = Any::Apgd(Apgd { steps, targets, ..Apgd::targeted(norm, eps) });
+        let fab = Fab { steps, eps: Some(eps), ..Fab::new(norm) };
+        let all_targets = Any::Fab(Fab { targets: 0, restarts: RESTARTS, ..fab.clone() });
+        let fab = Any::Fab(fab);
+        let square = Any::Square(Square { queries, rescale: false, ..Square::new(norm, eps) });
+        let again = |apgd: &Apgd| Any::Apgd(Apgd { restarts: RESTARTS, ..apgd.clone() });
+        let averaged = |apgd: &Apgd| Any::Apgd(Apgd { gradients: ANSWERS, ..apgd.clone() });
         match self.version {
             Version::Standard => {
-                let first = if l1 { again(&plain) } else { plain };
-                vec![Box::new(first), Box::new(targeted), Box::new(fab_t), Box::new(square)]
+                let first = if l1 { again(&plain) } else { Any::Apgd(plain) };
+                vec![first, targeted, fab, square]
             }
-            Version::Plus => vec![
-                Box::new(again(&plain)),
-                Box::new(again(&dlr)),
-                Box::new(fab),
-                Box::new(square),
-                Box::new(targeted),
-                Box::new(fab_t),
-            ],
-            Version::Rand => vec![Box::new(averaged(&plain)), Box::new(averaged(&dlr))],
+            Version::Plus => {
+                vec![again(&plain), again(&dlr), all_targets, square, targeted, fab]
+            }
+            Version::Rand => vec![averaged(&plain), averaged(&dlr)],
         }
     }
 
     /// A targeted goal is for the members that have one: those towards other classes are left out.
-    fn can_pursue(&self, member: usize, goal: &Goal) -> bool {
-        let Goal::Targeted(_) = goal else { return true };
+    pub(super) fn can_pursue(&self, member: usize, targeted: bool) -> bool {
         match self.version {
-            Version::Standard => member != 1,
-            Version::Plus => member != 4,
+            Version::Standard => !targeted || member != 1,
+            Version::Plus => !targeted || member != 4,
             Version::Rand => true,
         }
     }
@@ -167,13 +164,13 @@ impl Attack for Autoattack {
             if open.is_empty() {
                 break;
             }
-            if !self.can_pursue(i, goal) {
+            if !self.can_pursue(i, goal.is_targeted()) {
                 continue;
             }
             let at = rows::index(x, &open)?;
             let (part, goal) = (x.take(0, &at), goal.take(&at));
             let draws = draws.select(&open).index(i as u64);
-            let made = craft(&**member, model, &part, &goal, &draws)?;
+            let made = craft(&*member.check()?, model, &part, &goal, &draws)?;
             found = rows::replaced(&found, &open, &made)?;
             let held = rows::unset(&goal.reached(&model.logits(&made)?).cast(x.dtype()))?;
             open = rows::pick(&open, &held);
@@ -192,5 +189,40 @@ mod tests {
         assert_eq!(usual.label(), "AutoAttack");
         let plus = Autoattack { version: Version::Plus, queries: 100, ..usual };
         assert_eq!(plus.label(), "AutoAttack+, 100 steps, 100 queries");
+    }
+
+    /// The constants of the authors' code, whose parts other tools run for ten steps.
+    #[test]
+    fn members_are_those_of_the_authors_code() {
+        let labels = |norm, version| -> Vec<String> {
+            let attack = Autoattack { version, ..Autoattack::new(norm, 0.3) };
+            attack.members().iter().map(AttackConfig::label).collect()
+        };
+        let standard = ["APGD-CE-100", "APGD-T-100", "FAB-T-100", "Square-5000"];
+        assert_eq!(labels(Norm::Linf, Version::Standard), standard);
+        assert_eq!(labels(Norm::L2, Version::Standard), standard);
+        assert_eq!(labels(Norm::L1, Version::Standard)[0], "APGD-CE-100 x 5");
+        assert_eq!(labels(Norm::L1, Version::Standard)[1..], standard[1..]);
+        let plus = ["APGD-CE-100 x 5", "APGD-DLR-100 x 5", "FAB-100 x 5"];
+        assert_eq!(labels(Norm::Linf, Version::Plus)[..3], plus);
+        assert_eq!(
+            labels(Norm::Linf, Version::Plus)[3..],
+            ["Square-5000", standard[1], standard[2]]
+        );
+        assert_eq!(labels(Norm::L2, Version::Rand), ["APGD-CE-100", "APGD-DLR-100"]);
+        for (norm, targets) in [(Norm::Linf, 9), (Norm::L2, 9), (Norm::L1, 5)] {
+            let members = Autoattack::new(norm, 0.3).members();
+            let AttackConfig::Apgd(apgd) = &members[1] else { panic!("{members:?}") };
+            assert_eq!((apgd.targets, apgd.rho, apgd.wide_start), (targets, 0.75, true));
+            let AttackConfig::Fab(fab) = &members[2] else { panic!("{members:?}") };
+            assert_eq!((fab.targets, fab.alpha_max, fab.eta, fab.beta), (9, 0.1, 1.05, 0.9));
+            let AttackConfig::Square(square) = &members[3] else { panic!("{members:?}") };
+            assert_eq!((square.share, square.rescale), (0.8, false));
+        }
+        let rand = Autoattack { version: Version::Rand, ..Autoattack::new(Norm::Linf, 0.3) };
+        for member in rand.members() {
+            let AttackConfig::Apgd(apgd) = member else { panic!("{member:?}") };
+            assert_eq!(apgd.gradients, 20);
+        }
     }
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::best::Best;
 use super::fgsm::{Ascent, ascent, linf};
 use super::resize::Resizing;
+use super::step::direction;
 use super::table::{at_least_one, check_threat, positive, share};
-use super::{Access, Attack, AttackSpec, Draws, Goal, Keep, Norm, Threat};
+use super::{Access, Attack, AttackSpec, Draws, Goal, Keep, L1Step, Norm, Threat};
 use crate::model::Classifier;
 use crate::op::Conv;
 use crate::{Result, Tensor, bail};
@@ -19,7 +20,7 @@ use crate::{Result, Tensor, bail};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MiFgsm {
-    /// The norm; only Linf is defined.
+    /// The norm. In L2 and L1 a step goes along the running sum, as in section 3.3 of Dong et al. for L2.
     #[serde(default = "linf")]
     pub norm: Norm,
     /// Radius of the ball.
@@ -109,6 +110,9 @@ impl MiFgsm {
     }
 }
 
+/// How an L1 step is spread.
+const SPARSE: L1Step = L1Step::Sparse(0.01);
+
 /// `g` over the mean of its absolute values.
 fn scaled(g: &Tensor) -> Tensor {
     let features: usize = g.shape().iter().skip(1).product();
@@ -118,8 +122,7 @@ fn scaled(g: &Tensor) -> Tensor {
 
 impl AttackSpec for MiFgsm {
     const NAME: &'static str = "mi_fgsm";
-    const SUMMARY: &'static str = "iterated FGSM for transfer: momentum, NI, DI, TI (Linf)";
-    const NORMS: &'static [Norm] = &[Norm::Linf];
+    const SUMMARY: &'static str = "iterated FGSM for transfer: momentum, NI, DI, TI (Linf, L2, L1)";
 
     fn at(Threat { norm, eps }: Threat) -> Self {
         MiFgsm { norm, ..MiFgsm::new(eps) }
@@ -147,7 +150,8 @@ impl AttackSpec for MiFgsm {
     }
 
     fn with_threat(&self, Threat { norm, eps }: Threat) -> Self {
-        let step = self.step.filter(|_| self.eps > 0.0).map(|step| step * eps / self.eps);
+        let same = self.norm == norm && self.eps > 0.0;
+        let step = self.step.filter(|_| same).map(|step| step * eps / self.eps);
         MiFgsm { norm, eps, step, ..self.clone() }
     }
 }
@@ -177,7 +181,11 @@ impl Attack for MiFgsm {
         let mut best: Option<Best> = None;
         for step in 0..self.steps {
             let ahead = if self.nesterov {
-                (&x + &(&sum * (length * self.decay))).clamp(lo, hi)
+                let lead = match self.norm {
+                    Norm::Linf => sum.clone(),
+                    norm => direction(norm, SPARSE, &sum, &x, bounds),
+                };
+                (&x + &(lead * (length * self.decay))).clamp(lo, hi)
             } else {
                 x.clone()
             };
@@ -187,7 +195,8 @@ impl Attack for MiFgsm {
                 Best::update(&mut best, Best::of(&x, &at.logits, at.loss, goal));
             }
             sum = sum * self.decay + scaled(&self.smoothed(at.g)?);
-            x = self.threat().project(&(&x + &(sum.sign() * length)), x0, bounds);
+            let along = direction(self.norm, SPARSE, &sum, &x, bounds);
+            x = self.threat().project(&(&x + &(along * length)), x0, bounds);
             x.check()?;
         }
         if self.keep == Keep::Best {

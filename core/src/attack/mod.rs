@@ -21,6 +21,7 @@ mod deepfool;
 mod diverge;
 pub mod dlr;
 mod ead;
+mod eight_bits;
 mod estimate;
 mod fab;
 mod fgsm;
@@ -28,21 +29,29 @@ mod fmn;
 mod goal;
 mod hop_skip_jump;
 mod jsma;
+mod limits;
 mod mi_fgsm;
 mod minimal;
+mod motion;
 mod nes;
+mod patch;
 mod perturb;
 mod pgd;
 mod query;
 mod resize;
 mod rows;
+mod samples;
 mod simba;
+mod spatial;
 mod spsa;
 mod square;
+mod stages;
 mod step;
 mod substitute;
 mod table;
 mod trace;
+mod universal;
+mod universal_patch;
 mod window;
 mod zoo;
 
@@ -52,11 +61,16 @@ pub use apgd::ApgdLoss;
 pub use autoattack::Version;
 pub use ball::Threat;
 pub use diverge::diverge;
+pub use eight_bits::in_eight_bits;
 pub use goal::{Aim, Goal};
+pub use limits::Limits;
 pub use minimal::{Minimal, minimal_perturbations};
+pub use motion::Motions;
 pub use perturb::{Outcome, craft, perturb, perturb_rows};
 pub use pgd::Keep;
+pub use samples::Samples;
 pub use simba::Basis;
+pub use stages::{Stage, autoattack_rows, masking};
 pub use step::L1Step;
 use table::attacks;
 pub use table::{AttackEntry, AttackSpec};
@@ -65,7 +79,7 @@ pub use trace::{Iterate, Traced, Traces, Watch};
 pub use crate::metrics::Norm;
 use crate::model::Classifier;
 use crate::rng::Rng;
-use crate::{Result, Tensor};
+use crate::{Result, Tensor, bail};
 
 /// What an attack needs of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +119,12 @@ impl Draws {
         Draws { rng: self.rng.index(i), ids: self.ids.clone() }
     }
 
+    /// The stream of this name of each sample.
+    pub(super) fn streams<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = Rng> + 'a {
+        let rng = self.rng.child(tag);
+        self.ids.iter().map(move |&id| rng.index(id))
+    }
+
     /// A tensor shaped and typed like `x` (`[N, ...]`), each sample filled from its own stream.
     ///
     /// # Errors
@@ -112,7 +132,7 @@ impl Draws {
     pub fn tensor(&self, x: &Tensor, mut fill: impl FnMut(&mut Rng, &mut [f32])) -> Result<Tensor> {
         if x.dim(0) != self.ids.len() {
             let (rows, ids) = (x.dim(0), self.ids.len());
-            crate::bail!(Usage, "draws: a batch of {rows} samples with streams for {ids}");
+            bail!(Usage, "draws: a batch of {rows} samples with streams for {ids}");
         }
         let mut values = vec![0f32; x.shape().numel()];
         let each = values.len() / self.ids.len().max(1);
@@ -130,6 +150,22 @@ pub trait Attack: Send + Sync {
     /// The norm and budget it keeps to.
     fn threat(&self) -> Threat;
 
+    /// What it keeps to besides: for most attacks nothing but that ball.
+    fn limits(&self) -> Limits {
+        Limits::Ball
+    }
+
+    /// Checks what it keeps to against the box `bounds` of inputs with this many features.
+    ///
+    /// # Errors
+    /// As [`Threat::check_within`], where a ball bounds it.
+    fn check_within(&self, features: usize, bounds: [f64; 2]) -> Result<()> {
+        match self.limits() {
+            Limits::Motions(_) => Ok(()),
+            Limits::Ball | Limits::Square => self.threat().check_within(features, bounds),
+        }
+    }
+
     /// What it needs of the model.
     fn access(&self) -> Access;
 
@@ -137,6 +173,20 @@ pub trait Attack: Send + Sync {
     /// not, as for every attack that is run on each sample by itself.
     fn coupling(&self) -> Option<&'static str> {
         None
+    }
+
+    /// The attack made ready for all the samples that it will meet, if it makes one thing for all of them:
+    /// what is returned then attacks each by itself, so that batches do not matter. [`perturb_rows`] asks
+    /// for it; an attack that is run on a batch without it does with that batch.
+    ///
+    /// # Errors
+    /// The model or the device failed.
+    fn fitted(
+        &self,
+        _model: &dyn Classifier,
+        _samples: &Samples<'_>,
+    ) -> Result<Option<Box<dyn Attack>>> {
+        Ok(None)
     }
 
     /// Adversarial versions of `x` (`[N, ...]`). Called by [`perturb`], which checks before and
@@ -186,6 +236,10 @@ attacks! {
     hop_skip_jump::HopSkipJump,
     boundary_attack::Boundary,
     substitute::Substitute,
+    universal::Universal,
+    patch::Patch,
+    universal_patch::UniversalPatch,
+    spatial::Spatial,
     autoattack::Autoattack,
 }
 
@@ -193,16 +247,22 @@ impl AttackConfig {
     /// The attack of this name at a budget.
     ///
     /// # Errors
-    /// No attack has the name; the message lists them.
+    /// No attack has the name; the message lists them. Or no norm bounds the attack, and a budget is given.
     pub fn named(name: &str, threat: Threat) -> Result<Self> {
         if let Some(entry) = ATTACKS.iter().find(|a| a.name == name) {
+            if let ([], Some(eps)) = (entry.norms, threat.budget()) {
+                bail!(
+                    Config,
+                    "attack: no norm bounds {name}, so that eps = {eps} means nothing; leave it out"
+                );
+            }
             return Ok((entry.at)(threat));
         }
         let names = || ATTACKS.iter().map(|a| a.name);
         let hint = crate::error::nearest(name, names());
         let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
         let all = names().collect::<Vec<_>>().join(", ");
-        crate::bail!(NotFound, "attack: {name:?} is not one of {all}{hint}")
+        bail!(NotFound, "attack: {name:?} is not one of {all}{hint}")
     }
 }
 

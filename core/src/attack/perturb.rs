@@ -1,6 +1,6 @@
 //! The one way to run an attack: check, run, project, measure.
 
-use super::{Aim, Attack, Draws, Goal};
+use super::{Aim, Attack, Draws, Goal, Samples};
 use crate::data::Dataset;
 use crate::model::{Classifier, Metered};
 use crate::place::Placement;
@@ -85,6 +85,7 @@ pub fn perturb(
             threat.eps
         );
     }
+    attack.limits().check(threat, &x.shape(), [&before, &after], [lo, hi])?;
     let success = goal.reached(&logits).to_vec::<i64>()?.into_iter().map(|r| r == 1).collect();
     Ok(Outcome {
         predictions: logits.argmax(1).to_vec()?,
@@ -109,6 +110,9 @@ pub fn craft(
     goal: &Goal,
     draws: &Draws,
 ) -> Result<Tensor> {
+    if x.check()?.dim(0) == 0 {
+        return Ok(x.detach());
+    }
     let found = attack.run(model, x, goal, draws)?;
     if found.check()?.aval() != x.aval() {
         bail!(Shape, "attack: returned {} for inputs {}", found.aval(), x.aval());
@@ -144,7 +148,8 @@ fn check_request(
     Ok(values)
 }
 
-/// Runs an attack on the samples `rows` of a data set, in batches, and joins the outcomes.
+/// Runs an attack on the samples `rows` of a data set, in batches, and joins the outcomes. An attack that
+/// makes one thing for all samples makes it of all `rows` first.
 /// `progress` hears of every finished batch and may stop the run with an error.
 ///
 /// # Errors
@@ -160,6 +165,10 @@ pub fn perturb_rows(
     rng: &Rng,
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Outcome> {
+    let metered = Metered::new(model);
+    let samples = Samples::rows(data, rows, aim, place, rng);
+    let fitted = if rows.is_empty() { None } else { attack.fitted(&metered, &samples)? };
+    let attack = fitted.as_deref().unwrap_or(attack);
     let mut parts = Vec::new();
     for rows in place.portions(rows) {
         let (x, y) = place.tensors(data, rows)?;
@@ -168,7 +177,10 @@ pub fn perturb_rows(
         parts.push(perturb(attack, model, &x, &goal, &draws)?);
         progress(rows.len())?;
     }
-    join(parts)
+    let mut all = join(parts)?;
+    all.queries += metered.queries();
+    all.gradient_calls += metered.gradients();
+    Ok(all)
 }
 
 fn join(parts: Vec<Outcome>) -> Result<Outcome> {

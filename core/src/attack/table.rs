@@ -18,13 +18,14 @@ pub trait AttackSpec: Attack + Clone + PartialEq + Debug + Serialize + Deseriali
     const NAME: &'static str;
     /// One line for listings.
     const SUMMARY: &'static str;
-    /// The norms that it is defined in, the usual one first.
+    /// The norms that it is defined in, the usual one first; none for an attack that no norm bounds, which
+    /// then has no budget and says what it keeps to in [`Attack::limits`].
     const NORMS: &'static [Norm] = &[Norm::Linf, Norm::L2, Norm::L1];
     /// Whether it looks for the smallest perturbation by itself, so that it can do without a budget
     /// ([`Threat::unbounded`]). With one, what it finds farther away counts as a failure.
     const MINIMAL: bool = false;
 
-    /// The attack at a budget, its other constants at their usual values.
+    /// The attack at a budget, its other constants at their usual values. What no norm bounds has none.
     fn at(threat: Threat) -> Self;
 
     /// Looks at every constant.
@@ -84,7 +85,7 @@ pub struct AttackEntry {
     pub name: &'static str,
     /// One line for listings.
     pub summary: &'static str,
-    /// The norms that it is defined in, the usual one first.
+    /// The norms that it is defined in, the usual one first; none where no norm bounds it.
     pub norms: &'static [Norm],
     /// Whether it can do without a budget.
     pub minimal: bool,
@@ -102,7 +103,8 @@ macro_rules! attacks {
             name: <$Spec as AttackSpec>::NAME,
             summary: <$Spec as AttackSpec>::SUMMARY,
             norms: <$Spec as AttackSpec>::NORMS,
-            minimal: <$Spec as AttackSpec>::MINIMAL,
+            minimal: <$Spec as AttackSpec>::MINIMAL
+                || <$Spec as AttackSpec>::NORMS.is_empty(),
             at: |threat| AttackConfig::$Spec(<$Spec as AttackSpec>::at(threat)),
         }),+];
 

@@ -34,6 +34,23 @@ impl Image {
         };
         Window { height: height.clamp(1, self.height), width: width.clamp(1, self.width) }
     }
+
+    /// The largest square that holds at most so many values over all channels, or, where the image is not
+    /// as high or as wide, the longest rectangle; `None` if that is not one pixel.
+    pub(super) fn holding(self, values: f64) -> Option<Window> {
+        let all = self.height * self.width;
+        let pixels = (values / self.channels.max(1) as f64).floor().clamp(0.0, all as f64) as usize;
+        let side = pixels.isqrt();
+        if side == 0 {
+            return None;
+        }
+        let (height, width) = match (side > self.height, side > self.width) {
+            (true, false) => (self.height, pixels / self.height),
+            (false, true) => (pixels / self.width, self.width),
+            _ => (side, side),
+        };
+        Some(Window { height: height.min(self.height), width: width.min(self.width) })
+    }
 }
 
 /// The extent of a window.
@@ -114,6 +131,22 @@ mod tests {
         assert_eq!(sides(image(4, 9), 1.0), [4, 9]);
         assert_eq!(sides(image(2, 2), 0.001), [1, 1]);
         assert_eq!(image(5, 2).window(0.1).odd(image(5, 2)), Window { height: 3, width: 2 });
+    }
+
+    #[test]
+    fn windows_hold_no_more_than_their_values() {
+        let sides = |channels, height, width, values| {
+            let window = Image { channels, height, width }.holding(values)?;
+            Some([window.height, window.width])
+        };
+        assert_eq!(sides(1, 28, 28, 25.0), Some([5, 5]));
+        assert_eq!(sides(3, 28, 28, 25.0), Some([2, 2]));
+        assert_eq!(sides(1, 28, 28, 35.9), Some([5, 5]));
+        assert_eq!(sides(1, 1, 20, 7.0), Some([1, 7]));
+        assert_eq!(sides(1, 9, 2, 9.0), Some([4, 2]));
+        assert_eq!(sides(1, 4, 5, 1e9), Some([4, 5]));
+        assert_eq!(sides(3, 4, 5, 2.0), None);
+        assert_eq!(sides(1, 4, 5, -1.0), None);
     }
 
     #[test]

@@ -187,7 +187,7 @@ pub struct Gradients {
 }
 
 /// What the model answers when it is asked again.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Answers {
     /// Samples.
     pub samples: usize,
@@ -197,6 +197,8 @@ pub struct Answers {
     pub nearby: f64,
     /// Whether all answers are probabilities.
     pub probabilities: bool,
+    /// Gradients that the model took while it was asked.
+    pub gradients: u64,
 }
 
 #[cfg(test)]

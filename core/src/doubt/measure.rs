@@ -10,7 +10,7 @@ use super::probes::{
 use crate::attack::dlr::dlr;
 use crate::attack::{Access, Aim, AttackConfig, Draws, Goal, Norm, Threat, Traces, perturb_rows};
 use crate::data::Dataset;
-use crate::grad::grad;
+use crate::grad::{grad, walks};
 use crate::loss::{cross_entropy, margin};
 use crate::model::Classifier;
 use crate::place::Placement;
@@ -341,7 +341,7 @@ impl<'a> Probe<'a> {
         let ([lo, hi], classes) = (model.bounds(), model.classes());
         let near = Threat::new(Norm::Linf, NEARBY * (hi - lo));
         let (mut apart, mut largest, mut changes) = (0.0f64, 0.0f64, 0.0f64);
-        let mut probabilities = true;
+        let (mut probabilities, before) = (true, walks());
         self.portions(&self.rng.child("answers"), |x, y, draws| {
             let logits = model.logits(x)?;
             let margins = margin(&logits, y).to_f64_vec()?;
@@ -361,6 +361,7 @@ impl<'a> Probe<'a> {
             again: if apart > 0.0 { (apart / largest).min(1.0) } else { 0.0 },
             nearby: changes / (self.rows.len() as f64 * NEIGHBOURS as f64),
             probabilities,
+            gradients: walks() - before,
         })
     }
 }

@@ -17,6 +17,7 @@ mod black_box_beats_white_box;
 mod facts;
 mod few_classes;
 mod finding;
+mod gradients_in_answers;
 mod holds_at_any_size;
 mod incomplete_optimization;
 mod measure;
@@ -58,6 +59,7 @@ indicators! {
     unadapted_loss::UnadaptedLoss,
     probabilities_as_logits::ProbabilitiesAsLogits,
     few_classes::FewClasses,
+    gradients_in_answers::GradientsInAnswers,
 }
 
 /// What the indicators find in `facts`, at most one finding each: of the model `model`, about the

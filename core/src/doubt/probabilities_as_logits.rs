@@ -27,7 +27,7 @@ mod tests {
     #[test]
     fn probabilities_are_found() {
         let facts = |probabilities| Facts {
-            answers: Some(Answers { samples: 64, again: 0.0, nearby: 0.0, probabilities }),
+            answers: Some(Answers { samples: 64, probabilities, ..Answers::default() }),
             ..Facts::default()
         };
         assert!(look(&facts(true)).is_some() && look(&facts(false)).is_none());

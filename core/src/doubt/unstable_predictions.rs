@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn chance_and_jumps_are_found_and_rounding_is_not() {
         let facts = |again, nearby| Facts {
-            answers: Some(Answers { samples: 64, again, nearby, probabilities: false }),
+            answers: Some(Answers { samples: 64, again, nearby, ..Answers::default() }),
             ..Facts::default()
         };
         assert!(look(&facts(2e-4, 0.5)).unwrap().sentence.contains("answers at random"));

@@ -13,6 +13,7 @@ mod node;
 pub mod per_sample;
 mod vjp;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 pub(crate) use node::Node;
@@ -65,7 +66,18 @@ pub fn vector_jacobian(y: &Tensor, seed: &Tensor, xs: &[&Tensor]) -> Result<Vec<
     backward(y, &seed.detach(), xs, false)
 }
 
+thread_local! {
+    /// How many gradients this thread has taken.
+    static WALKS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many gradients this thread has taken so far: tells a model that takes some while it answers.
+pub(crate) fn walks() -> u64 {
+    WALKS.get()
+}
+
 fn backward(y: &Tensor, seed: &Tensor, xs: &[&Tensor], graph: bool) -> Result<Vec<Tensor>> {
+    WALKS.set(WALKS.get() + 1);
     if !y.check()?.is_tracked() {
         bail!(
             Usage,

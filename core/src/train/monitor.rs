@@ -5,7 +5,7 @@
 //! attack alone cannot tell that from a training that diverges, so one step is measured beside it.
 
 use super::Rule;
-use crate::attack::{Aim, Attack, AttackConfig, AttackSpec as _, Fgsm, Norm, perturb_rows};
+use crate::attack::{Aim, Attack, AttackConfig, AttackSpec as _, Fgsm, Limits, Norm, perturb_rows};
 use crate::data::Dataset;
 use crate::model::{Network, confusion};
 use crate::place::Placement;
@@ -128,12 +128,12 @@ fn catastrophic_overfitting(history: &[EpochRecord]) -> Option<String> {
 
 /// Checks the monitor's attack against the box of the network's inputs.
 pub(super) fn check_within(attack: &AttackConfig, network: &Network) -> Result<()> {
-    let threat = attack.check()?.threat();
-    if threat.budget().is_none() {
+    let checked = attack.check()?;
+    if checked.threat().budget().is_none() && checked.limits() == Limits::Ball {
         bail!(Config, "train: the monitor's {} has no budget; set eps", attack.name());
     }
     let spec = network.spec();
-    threat.check_within(spec.input.iter().product(), spec.bounds)
+    checked.check_within(spec.input.iter().product(), spec.bounds)
 }
 
 #[cfg(test)]

@@ -53,10 +53,11 @@ fn attacks() -> Vec<(AttackConfig, usize)> {
     ]
 }
 
-/// Every attack of the table that asks for no gradient is among the attacks above.
+/// Every attack of the table that asks for no gradient is among the attacks above; those that no norm bounds
+/// have a suite with others of their kind.
 fn complete() -> Outcome {
     let have: Vec<&str> = attacks().iter().map(|(config, _)| config.name()).collect();
-    for entry in ATTACKS {
+    for entry in ATTACKS.iter().filter(|entry| !entry.norms.is_empty()) {
         let checked =
             [Norm::Linf, Norm::L2, Norm::L1].map(|norm| (entry.at)(Threat::new(norm, 0.1)).check());
         let blind = checked.into_iter().flatten().any(|a| a.access() != Access::Gradient);

@@ -1,14 +1,15 @@
 //! Models that hide their gradients.
 
-use inocula_core::Device;
-use inocula_core::Tensor;
 use inocula_core::attack::{AttackConfig, Autoattack, Fgsm, Norm, Threat};
 use inocula_core::doubt::SAMPLES;
 use inocula_core::evaluate::{Contender, Plan, evaluate};
+use inocula_core::grad::grad;
+use inocula_core::model::Classifier;
 use inocula_core::model::Network;
 use inocula_core::nn::Params;
 use inocula_core::report::ModelReport;
 use inocula_core::rng::Rng;
+use inocula_core::{Device, Result, Tensor};
 use inocula_tests::harness::{Outcome, ensure};
 
 use crate::subjects::{Changed, Checked, DIGITS, OVERFITTED, PLAIN, checked, on, pgd};
@@ -51,6 +52,38 @@ pub(crate) fn rounded(device: &Device) -> Outcome {
     let model = Changed::new(&network).before(|x, _| Ok((x * 8.0).round() * 0.125));
     let found = checked(&model, device, &pgd(0.15), 80, 48)?;
     has(&found, &["zero_gradients", "black_box_beats_white_box", "holds_at_any_size"])
+}
+
+/// Inputs that are moved to where the model is calmer, by a gradient of its own.
+pub(crate) fn purified(device: &Device) -> Outcome {
+    let network = on(&PLAIN, device)?;
+    let calmer = |network: &Network, x: &Tensor| -> Result<Tensor> {
+        let at = x.detach().tracked();
+        let slope = grad(&network.logits(&at)?.logsumexp(1), &[&at])?.swap_remove(0);
+        Ok(x - &(slope.sign() * 1e-3))
+    };
+    let found = checked(&Purified { network: &network, calmer }, device, &pgd(0.15), 80, 48)?;
+    has(&found, &["gradients_in_answers"])
+}
+
+/// A model behind a change of its inputs that it takes gradients for.
+struct Purified<'a> {
+    network: &'a Network,
+    calmer: fn(&Network, &Tensor) -> Result<Tensor>,
+}
+
+impl Classifier for Purified<'_> {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        self.network.logits(&(self.calmer)(self.network, x)?)
+    }
+
+    fn bounds(&self) -> [f64; 2] {
+        self.network.bounds()
+    }
+
+    fn classes(&self) -> usize {
+        self.network.classes()
+    }
 }
 
 /// Inputs with other noise each time: two questions are enough to tell.

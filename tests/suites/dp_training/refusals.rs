@@ -1,6 +1,6 @@
 //! What would cost more privacy than is accounted, or makes no sense, is refused before it starts.
 
-use inocula_core::attack::{AttackConfig, Norm, Substitute};
+use inocula_core::attack::{AttackConfig, Norm, Substitute, Universal, UniversalPatch};
 use inocula_core::train::{Clipping, NoiseSchedule, Private, Rule};
 use inocula_core::{Device, ErrorKind};
 use inocula_tests::harness::{Outcome, ensure};
@@ -14,7 +14,11 @@ fn usual() -> Private {
 /// Rules whose gradient of a sample holds more than that sample.
 pub(super) fn couplings(device: &Device) -> Outcome {
     let substitute = AttackConfig::Substitute(Substitute::new(Norm::Linf, 0.1));
+    let universal = AttackConfig::Universal(Universal::new(Norm::Linf, 0.1));
+    let sticker = AttackConfig::UniversalPatch(UniversalPatch::new(9.0));
     let rules = [
+        (Rule::Madry { attack: universal }, "rule madry", "one perturbation for all"),
+        (Rule::Madry { attack: sticker }, "rule madry", "one patch for all"),
         (Rule::Free { eps: 0.1, replays: 2 }, "rule free", "other samples"),
         (Rule::Mixed { ratio: 0.5, attacks: vec![pgd()] }, "rule mixed", "others are attacked"),
         (

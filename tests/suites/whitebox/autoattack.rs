@@ -41,7 +41,7 @@ pub(crate) fn union(device: &Device) -> Outcome {
         let draws = Draws::new(Rng::new(1), (0..60).collect());
         let mut any = clean.clone();
         for (i, member) in whole.members().iter().enumerate() {
-            let made = craft(&**member, &model, &x, &goal, &draws.index(i as u64))?;
+            let made = craft(&*member.check()?, &model, &x, &goal, &draws.index(i as u64))?;
             let reached = goal.reached(&model.logits(&made)?).to_vec::<i64>()?;
             any.iter_mut().zip(reached).for_each(|(any, one)| *any |= one);
         }

@@ -35,7 +35,7 @@ fn args(command: clap::Command) -> clap::Command {
                 .help("Only say where it is; fail if there is none"),
         );
     let peers = clap::Command::new("peers")
-        .about("Make the tools available that `bench --peers` compares with");
+        .about("Make the tools available that `bench --peers` and `crosscheck` compare with");
     command.subcommand_required(true).arg_required_else_help(true).subcommands([libtorch, peers])
 }
 

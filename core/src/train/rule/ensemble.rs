@@ -33,7 +33,7 @@ impl Ensemble {
 
 impl Step for Ensemble {
     fn check_within(&self, features: usize, bounds: [f64; 2]) -> Result<()> {
-        self.attack.threat().check_within(features, bounds)
+        self.attack.check_within(features, bounds)
     }
 
     fn prepare(&mut self, network: &Network) -> Result<()> {

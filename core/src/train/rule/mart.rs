@@ -22,7 +22,7 @@ impl Mart {
 
 impl Step for Mart {
     fn check_within(&self, features: usize, bounds: [f64; 2]) -> Result<()> {
-        self.attack.threat().check_within(features, bounds)
+        self.attack.check_within(features, bounds)
     }
 
     fn inputs(&self, model: &dyn Classifier, batch: &Batch<'_>, rng: &Rng) -> Result<Tensor> {

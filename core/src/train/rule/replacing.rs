@@ -35,7 +35,7 @@ impl Replacing {
 
 impl Step for Replacing {
     fn check_within(&self, features: usize, bounds: [f64; 2]) -> Result<()> {
-        self.attacks.iter().try_for_each(|a| a.threat().check_within(features, bounds))
+        self.attacks.iter().try_for_each(|a| a.check_within(features, bounds))
     }
 
     fn inputs(&self, model: &dyn Classifier, batch: &Batch<'_>, rng: &Rng) -> Result<Tensor> {

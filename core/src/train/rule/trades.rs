@@ -33,7 +33,7 @@ impl Trades {
 
 impl Step for Trades {
     fn check_within(&self, features: usize, bounds: [f64; 2]) -> Result<()> {
-        self.inner.threat().check_within(features, bounds)
+        self.inner.check_within(features, bounds)
     }
 
     fn inputs(&self, model: &dyn Classifier, batch: &Batch<'_>, rng: &Rng) -> Result<Tensor> {
