@@ -170,13 +170,13 @@ pub(crate) fn evaluation(device: &Device) -> Outcome {
     };
     let contenders = [contender("plain", plain, true), contender("masked", masked, false)];
     let threat = Threat::new(Norm::Linf, 0.15);
+    let attacks = vec![AttackConfig::named("fgsm", threat)?, pgd(0.15)];
     let mut plan = Plan {
-        threat,
-        attacks: vec![AttackConfig::named("fgsm", threat)?, pgd(0.15)],
         radii: vec![0.15],
         samples: Some(60),
         pictures: 0,
         check: 48,
+        ..Plan::new(threat, attacks)
     };
     let (train, test) = &*DIGITS;
     let judge =
