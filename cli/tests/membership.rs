@@ -17,7 +17,7 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-fn audit<'a>(flags: &'a str) -> Vec<&'a str> {
+fn audit(flags: &str) -> Vec<&str> {
     "audit membership run".split(' ').chain(flags.split_whitespace()).collect()
 }
 

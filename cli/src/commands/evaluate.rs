@@ -58,7 +58,11 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     {
         leaks.attach(model);
         match members {
-            Some(Ok(attacks)) => model.membership.extend(attacks),
+            Some(Ok(mut attacks)) => {
+                // What both made is taken from the evaluation, whose samples are those of all models.
+                attacks.retain(|a| model.membership.iter().all(|b| a.attack != b.attack));
+                model.membership.extend(attacks);
+            }
             Some(Err(warning)) => findings.warnings.push(warning),
             None => {}
         }

@@ -192,13 +192,14 @@ pub(crate) fn evaluation(device: &Device) -> Outcome {
     let network = over_fitted(device, &train)?;
     let contender = Contender { name: "one".into(), network, baseline: true, training: None };
     let threat = Threat::new(Norm::Linf, 0.1);
+    let pgd = AttackConfig::Pgd(Pgd { steps: 2, ..Pgd::new(Norm::Linf, 0.1) });
     let plan = |attacks: &[&str]| Plan {
-        threat,
-        attacks: vec![AttackConfig::Pgd(Pgd { steps: 2, ..Pgd::new(Norm::Linf, 0.1) })],
         radii: vec![0.1],
         samples: Some(20),
         pictures: 0,
+        check: 0,
         membership: Quick { attacks: attacks.iter().map(|&a| a.into()).collect(), samples: 50 },
+        ..Plan::new(threat, vec![pgd.clone()])
     };
     let usual = Quick::default().attacks;
     let usual: Vec<&str> = usual.iter().map(String::as_str).collect();

@@ -23,10 +23,10 @@ pub(super) const ENTRY: MembershipEntry = MembershipEntry {
 fn run(scene: &Scene<'_>, _: Progress<'_>) -> Result<Vec<Scored>> {
     if let Some(views) = scene.views {
         let learnt: Vec<Sides> = views.queried.as_sides()?;
-        return judged(&learnt, scene.answers, "learnt on the shadow models");
+        return judged(&learnt, scene.answers, " of shadow models", "learnt on the shadow models");
     }
     let (known, open) = halves(scene.answers, &scene.rng.child("calibration"))?;
-    judged(&[known], &open, "learnt on a random half of the samples, which is not judged")
+    judged(&[known], &open, "", "learnt on a random half of the samples, which is not judged")
 }
 
 /// A random half of either side, and the rest.
@@ -48,10 +48,11 @@ fn halves(answers: &Sides, rng: &Rng) -> Result<(Sides, Sides)> {
     Ok((part(&a[..m / 2], &b[..n / 2]), part(&a[m / 2..], &b[n / 2..])))
 }
 
-fn judged(known: &[Sides], open: &Sides, how: &str) -> Result<Vec<Scored>> {
+/// `suffix` and `how` say where the thresholds come from, in the name and in full.
+fn judged(known: &[Sides], open: &Sides, suffix: &str, how: &str) -> Result<Vec<Scored>> {
     let scored = |signal: Signal| {
         let thresholds = learn(known, signal)?;
-        let name = format!("{} threshold per class", signal.name());
+        let name = format!("{} threshold per class{suffix}", signal.name());
         let scored = open.scored(name, |side| {
             side.map(|logits, label| signal.score(logits, label) - thresholds[label])
         });
@@ -110,7 +111,7 @@ mod tests {
     fn thresholds_of_their_own_tell_classes_of_different_difficulty_apart() {
         let known = sides([9.0, 8.0, 2.0, 1.0], [7.0, 6.0, 0.0, -1.0]);
         let open = sides([8.8, 8.2, 1.8, 1.2], [7.2, 6.1, 0.2, -0.8]);
-        let by_class = &judged(&[known], &open, "here").unwrap()[0];
+        let by_class = &judged(&[known], &open, "", "here").unwrap()[0];
         let report = by_class.report().unwrap();
         assert_eq!(report.attack, "loss threshold per class");
         assert_eq!(report.auc, 1.0);
