@@ -195,7 +195,7 @@ fn mistakes_are_told_before_anything_is_computed() {
         (&["--certify", "crwn"], &["did you mean crown?"]),
         (&["--certify", "crown", "--norm", "l2"], &["linf", "an eps of its own"]),
         (&["--minimal", "pgd"], &["--minimal pgd", "needs a budget", "ddn"]),
-        (&["--minimal", "dnd"], &["did you mean ddn?"]),
+        (&["--minimal", "deepfool"], &["did you mean deep_fool?"]),
         (&["--target", "10"], &["class 10", "0 to 9"]),
         (&["--attacks", "pgd,pgd"], &["PGD-40", "twice"]),
         (&["--also", "digits"], &["trained and measured on that data already"]),

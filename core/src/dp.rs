@@ -2,7 +2,7 @@
 //! can contribute, sum, add Gaussian noise in proportion to the bound.
 //!
 //! These are its parts as functions of tensors, the same on every backend: [`clip`] and [`noise`],
-//! clipped sums by one backward pass ([`ghost`]), both together ([`mechanism`]), [`accounting`], which
+//! clipped sums by one backward pass ([`ghost`]), over portions of a batch ([`contributions`]), all together ([`mechanism`]), [`accounting`], which
 //! turns noise into epsilon, and the [`ledger`], which forgets no step.
 //! [`Private`](crate::train::Private) trains with them. [`audit`] attacks the mechanism, to see whether it
 //! leaks more than it claims.
@@ -10,6 +10,7 @@
 pub mod accounting;
 pub mod audit;
 pub mod clip;
+pub mod contributions;
 pub mod ghost;
 pub mod ledger;
 pub mod mechanism;

@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use inocula_core::dp::clip;
+use inocula_core::dp::contributions::{Contributions, portion};
 use inocula_core::dp::ghost::PerSample;
 use inocula_core::dp::mechanism::Mechanism;
+use inocula_core::dp::noise::Secret;
 use inocula_core::grad::grad;
 use inocula_core::loss::cross_entropy;
 use inocula_core::nn::{Mode, ModelSpec, Params, forward, init_params};
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         ("ghost::two_passes_of_a_sample_are_clipped_as_one", two_passes),
         ("ghost::clipped_sum_keeps_its_bound", bounded),
         ("mechanism::noise_has_its_scale_and_the_mean_its_divisor", mechanism),
+        ("contributions::portions_add_up_to_the_batch", portions),
         ("ghost::empty_batch_gives_zeros", empty),
         ("ghost::unused_parameter_has_gradient_zero", unused),
         ("ghost::other_uses_of_a_parameter_are_named", other_uses),
@@ -34,9 +37,10 @@ fn main() -> ExitCode {
 }
 
 /// Networks whose layers take every way through the code: dense layers, convolutions whose norm
-/// comes from Gram matrices (few pixels, large weight) and from gradients that are made, with
-/// strides, padding, dilation and groups; norms with scales and shifts by channel and by place.
-const NETWORKS: [(&str, &str); 4] = [
+/// comes from Gram matrices (few pixels, a weight of more than 16,384 numbers) and from gradients that
+/// are made, with strides, padding, dilation and groups; norms with scales and shifts by channel and by
+/// place.
+const NETWORKS: [(&str, &str); 5] = [
     (
         "dense",
         r#"{"input": [12], "classes": 4, "layers": [
@@ -59,6 +63,13 @@ const NETWORKS: [(&str, &str); 4] = [
             {"type": "conv2d", "channels": 10, "kernel": 3}, {"type": "relu"},
             {"type": "conv2d", "channels": 12, "kernel": 2, "groups": 2}, {"type": "tanh"},
             {"type": "flatten"}, {"type": "linear", "features": 3}]}"#,
+    ),
+    (
+        "large weights",
+        r#"{"input": [48, 5, 5], "classes": 3, "layers": [
+            {"type": "conv2d", "channels": 40, "kernel": 3}, {"type": "tanh"},
+            {"type": "conv2d", "channels": 256, "kernel": 2, "groups": 2},
+            {"type": "tanh"}, {"type": "flatten"}, {"type": "linear", "features": 3}]}"#,
     ),
     (
         "norms",
@@ -191,6 +202,49 @@ fn bounded(device: &Device) -> Outcome {
     ensure(factors.iter().any(|f| *f < 1.0), || format!("nothing was clipped: {factors:?}"))
 }
 
+/// Whatever the portions, their sums are those of the batch: layers are summed at once or kept, and
+/// the dense network has one of each.
+fn portions(device: &Device) -> Outcome {
+    for (name, json) in NETWORKS {
+        let subject = Subject::new(json, device, DType::F64).map_err(|e| e.to_string())?;
+        let params = subject.params.tracked();
+        let each = |at: usize, size: usize| -> Result<PerSample> {
+            let [x, y] = [&subject.x, &subject.y].map(|t| t.narrow(0, at, size));
+            PerSample::of(&subject.losses(&params, &x, &y)?, &params.values())
+        };
+        // Other factors in each parameter, as when layers are clipped by themselves.
+        let factors = |at: usize, size: usize| -> Result<Vec<Tensor>> {
+            let of = |param: usize| -> Result<Tensor> {
+                let values = (at..at + size).map(|i| 0.3 * i as f64 - 0.2 * param as f64);
+                Tensor::from_f64(device, DType::F64, &values.collect::<Vec<_>>(), &[size])
+            };
+            (0..params.len()).map(of).collect()
+        };
+        let whole = each(0, SAMPLES)?.weighted_sums(&factors(0, SAMPLES)?)?;
+        for sizes in [&[SAMPLES][..], &[2, 3], &[1, 1, 1, 1, 1], &[4, 0, 1]] {
+            let (mut contributions, mut at) = (Contributions::default(), 0);
+            for &size in sizes {
+                contributions.add(&each(at, size)?, &factors(at, size)?)?;
+                at += size;
+            }
+            ensure(contributions.samples() == SAMPLES, || format!("{name}, {sizes:?}"))?;
+            let sums = contributions.sums()?;
+            ensure(sums.len() == whole.len(), || format!("{name}: {} sums", sums.len()))?;
+            for (p, (sum, want)) in sums.iter().zip(&whole).enumerate() {
+                ensure(sum.shape() == want.shape(), || format!("{name}: {}", sum.shape()))?;
+                let off = deviation(&sum.to_f64_vec()?, &want.to_f64_vec()?);
+                ensure(off <= 1e-12, || format!("{name}, {sizes:?}, {p}: {off:e} off"))?;
+            }
+        }
+        let few = factors(0, SAMPLES)?.split_off(1);
+        let err = Contributions::default().add(&each(0, SAMPLES)?, &few).err();
+        ensure(err.is_some(), || format!("{name}: a factor was missing"))?;
+    }
+    ensure(Contributions::default().sums()?.is_empty(), || "sums of nothing".into())?;
+    // Half a MiB of each sample: 32 of them.
+    ensure(portion(1 << 19) == 32 && portion(usize::MAX) == 1, || "portions".into())
+}
+
 /// Every part of every sample has mean 0 and variance 1, then scale and shift.
 fn norms(device: &Device) -> Outcome {
     let json = r#"{"input": [4, 3], "classes": 12, "layers": [
@@ -256,9 +310,27 @@ fn mechanism(device: &Device) -> Outcome {
     ensure((std - expected).abs() <= 5.0 * expected / (2.0 * n).sqrt(), || {
         format!("{std} over {n} draws for {expected}")
     })?;
+    means(device, &each, &quiet)?;
     let bad = Mechanism { bound: f64::NAN, ..quiet };
     let line = bad.mean(&each, &Rng::new(6)).err().ok_or("a bound of NaN was taken")?.to_string();
     ensure(line.contains("bound = NaN"), || line.clone())
+}
+
+/// A release of means is one of sums, to the rounding of its divisions.
+fn means(device: &Device, each: &PerSample, quiet: &Mechanism) -> Outcome {
+    let loud = Mechanism { noise_multiplier: 2.0, ..*quiet };
+    let secret = Secret::seeded(&Rng::new(7));
+    let shares = Tensor::full(device, DType::F64, &[SAMPLES], 0.3);
+    let of = |scale: f64| each.weighted_sum(&(&shares * scale));
+    let sums = loud.release(of(1.0)?, &secret)?;
+    let means = loud.release_mean(of(0.25)?, &secret)?;
+    let (mut found, mut want) = (Vec::new(), Vec::new());
+    for (mean, sum) in means.iter().zip(&sums) {
+        found.extend(mean.to_f64_vec()?);
+        want.extend(sum.to_f64_vec()?);
+    }
+    let off = deviation(&found, &want);
+    ensure(off <= 1e-12 && !found.is_empty(), || format!("means: {off:e} off"))
 }
 
 fn empty(device: &Device) -> Outcome {

@@ -7,13 +7,18 @@
 //! 2023, arXiv 2210.00038). A convolution over T pixels has the choice of the norm from two T x T
 //! Gram matrices or of making the gradient of each sample, and so has a table of which a sample takes T
 //! rows; the rule of Bu et al. 2022
-//! (arXiv 2205.10683, section 4), `2 T^2` against the size of the weight, decides for each one.
+//! (arXiv 2205.10683, section 4), `2 T^2` against the size of the weight, decides for each one, except
+//! that small convolutions always make gradients: those stay in cache from the kernel that makes them
+//! to their norm and their sum, which then needs no second kernel over all windows.
 
 use crate::grad::per_sample::{Use, uses};
 use crate::op::{Axes, Conv};
 use crate::{Result, Tensor, bail};
 
 use super::clip;
+
+/// Weights of a convolution up to which the gradients of samples are made whatever T is.
+const SMALL: usize = 1 << 14;
 
 /// The gradients of the losses of a batch, each sample's apart, as far as they have been made.
 pub struct PerSample {
@@ -22,7 +27,7 @@ pub struct PerSample {
 }
 
 /// The gradients in one parameter.
-enum Part {
+pub(super) enum Part {
     /// As inputs `[N, T, I]` and cotangents `[N, T, O]` of T linear maps.
     Outer { x: Tensor, g: Tensor },
     /// As inputs and cotangents of one convolution.
@@ -74,18 +79,40 @@ impl PerSample {
     /// # Errors
     /// There are not as many as parameters, or as [`PerSample::weighted_sum`].
     pub fn weighted_sums(&self, factors: &[Tensor]) -> Result<Vec<Tensor>> {
-        if factors.len() != self.parts.len() {
-            bail!(Usage, "clip: {} factors for {} parameters", factors.len(), self.parts.len());
-        }
+        self.check_factors(factors)?;
         let sums = self.parts.iter().zip(factors).map(|(part, factors)| {
-            if factors.check()?.shape()[..] != [self.samples] {
-                bail!(Shape, "clip: factors {} for {} samples", factors.shape(), self.samples);
-            }
             let sum = part.weighted_sum(factors);
             sum.check()?;
             Ok(sum)
         });
         sums.collect()
+    }
+
+    pub(super) fn check_factors(&self, factors: &[Tensor]) -> Result<()> {
+        if factors.len() != self.parts.len() {
+            bail!(Usage, "clip: {} factors for {} parameters", factors.len(), self.parts.len());
+        }
+        for factors in factors {
+            if factors.check()?.shape()[..] != [self.samples] {
+                bail!(Shape, "clip: factors {} for {} samples", factors.shape(), self.samples);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// What is held of the samples, in bytes.
+    pub fn bytes(&self) -> usize {
+        let held = |tensors: &[&Tensor]| tensors.iter().map(|t| t.aval().bytes()).sum::<usize>();
+        let of = |part: &Part| match part {
+            Part::Outer { x, g } | Part::Windows { x, g, .. } => held(&[x, g]),
+            Part::Rows { rows, g, .. } => held(&[rows, g]),
+            Part::Each(grads) => held(&[grads]),
+        };
+        self.parts.iter().map(of).sum()
     }
 
     /// Number of samples.
@@ -133,7 +160,8 @@ impl Part {
         }
         if let [Use::Conv { x, g, conv, kernel }] = &uses[..] {
             let pixels = g.dim(2) * g.dim(3);
-            if 2 * pixels * pixels < param.shape().numel() {
+            let size = param.shape().numel();
+            if size > SMALL && 2 * pixels * pixels < size {
                 let (x, g) = (x.clone(), g.clone());
                 return Ok(Part::Windows { x, g, conv: *conv, kernel: *kernel });
             }
@@ -183,12 +211,12 @@ impl Part {
         }
     }
 
-    fn weighted_sum(&self, factors: &Tensor) -> Tensor {
+    pub(super) fn weighted_sum(&self, factors: &Tensor) -> Tensor {
         let n = factors.dim(0);
         match self {
             Part::Outer { x, g } => {
                 let flat = |t: &Tensor| t.reshape(&[n * t.dim(1), t.dim(2)]);
-                flat(&(g * &factors.reshape(&[n, 1, 1]))).matmul_t(&flat(x), true, false)
+                contracted(&flat(x), &flat(&(g * &factors.reshape(&[n, 1, 1]))))
             }
             Part::Windows { x, g, conv, kernel } => {
                 x.conv2d_dw(&(g * &factors.reshape(&[n, 1, 1, 1])), *conv, *kernel)
@@ -228,6 +256,11 @@ fn each(of: &Use, param: &Tensor) -> Tensor {
             g.sum(&behind).reshape(&[g.dim(0), g.dim(1)])
         }
     }
+}
+
+/// The sum of `g_r x_r^T` over rows `[R, I]` and `[R, O]`, `[O, I]`.
+pub(super) fn contracted(x: &Tensor, g: &Tensor) -> Tensor {
+    g.matmul_t(x, true, false)
 }
 
 /// `[N, I]` as `[N, 1, I]`.

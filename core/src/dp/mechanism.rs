@@ -61,6 +61,17 @@ impl Mechanism {
         })
     }
 
+    /// The same of means: of sums whose samples came in with a factor of `1 / expected_batch` each, which
+    /// is that of one pass over the weights less.
+    ///
+    /// # Errors
+    /// As [`Mechanism::mean`].
+    pub fn release_mean(&self, means: Vec<Tensor>, secret: &Secret) -> Result<Vec<Tensor>> {
+        self.check()?;
+        let bound = self.bound / self.expected_batch;
+        Mechanism { bound, expected_batch: 1.0, ..*self }.release(means, secret)
+    }
+
     /// Sums with the noise that `draw` gives for parameter i at a standard deviation, as means.
     fn noisy(
         &self,
@@ -77,7 +88,10 @@ impl Mechanism {
                     sum + noise
                 }
             };
-            let mean = noisy * (1.0 / self.expected_batch);
+            let mean = match self.expected_batch {
+                1.0 => noisy,
+                batch => noisy * (1.0 / batch),
+            };
             mean.check()?;
             Ok(mean)
         });

@@ -39,7 +39,7 @@ fn full() -> Report {
         };
         model.attacks.push(aimed);
         let sizes: Vec<Option<f64>> =
-            (0..300).map(|i| (i % 10 > at).then(|| 0.01 * i as f64 * (by + 1.0))).collect();
+            (0..300).map(|i| (i % 10 > at).then_some(0.01 * i as f64 * (by + 1.0))).collect();
         let ddn = SizeDistribution::new("DDN-300".into(), Access::WhiteBox, Norm::L2, &sizes);
         model.distributions.extend(ddn);
         model.certificates = vec![CertificateReport {

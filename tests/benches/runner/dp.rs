@@ -9,11 +9,13 @@
 //! draws: a step of `inocula train` has a key of the operating system and four draws a value.
 
 use inocula_core::dp::clip;
+use inocula_core::dp::contributions::{Contributions, portion};
 use inocula_core::dp::ghost::PerSample;
 use inocula_core::dp::mechanism::Mechanism;
 use inocula_core::dp::noise::Secret;
 use inocula_core::grad::grad;
 use inocula_core::loss::cross_entropy;
+use inocula_core::model::Network;
 use inocula_core::nn::{Mode, Params};
 use inocula_core::optim::{Optimizer, OptimizerConfig, Sgd};
 use inocula_core::rng::Rng;
@@ -131,6 +133,8 @@ struct Descent {
     optimizer: Optimizer,
     mechanism: Mechanism,
     privacy: Privacy,
+    /// Samples at a time, with the noise of releases.
+    portion: usize,
     step: u64,
 }
 
@@ -143,27 +147,68 @@ impl Descent {
             Mechanism { bound: CLIP, noise_multiplier: NOISE, expected_batch: batch as f64 };
         let optimizer =
             OptimizerConfig::Sgd(Sgd { lr: LR, momentum: 0.0, weight_decay: 0.0 }).check()?;
-        Ok(Descent { subject, start, optimizer, mechanism, privacy, step: 0 })
+        let portion = usual_portion(&subject)?;
+        Ok(Descent { subject, start, optimizer, mechanism, privacy, portion, step: 0 })
     }
 
     /// The mean loss and the gradients of a step under `mechanism`.
     fn gradients(&self, mechanism: &Mechanism) -> Result<(Tensor, Vec<Tensor>)> {
+        if let Privacy::Secret(secret) = &self.privacy {
+            return self.released(mechanism, secret);
+        }
         let Subject { network, x, y } = &self.subject;
         let params = network.params().tracked();
-        let mut dropout = Rng::new(4);
-        let logits = network.forward(&params, x, &mut Mode::Train(&mut dropout))?;
-        let losses = cross_entropy(&logits, y);
+        let losses = losses(network, &params, x, y)?;
         let loss = losses.mean_all();
-        let each = || PerSample::of(&losses, &params.values());
         let grads = match &self.privacy {
             Privacy::None => grad(&loss, &params.values())?,
-            Privacy::Repeatable => mechanism.mean(&each()?, &Rng::new(5).index(self.step))?,
-            Privacy::Secret(secret) => {
-                mechanism.release(each()?.clipped_sum(CLIP)?, &secret.index(self.step))?
+            _ => {
+                let each = PerSample::of(&losses, &params.values())?;
+                mechanism.mean(&each, &Rng::new(5).index(self.step))?
             }
         };
         Ok((loss.detach(), grads))
     }
+
+    /// The same as training does it, portion by portion.
+    fn released(&self, mechanism: &Mechanism, secret: &Secret) -> Result<(Tensor, Vec<Tensor>)> {
+        let Subject { network, x, y } = &self.subject;
+        let mut contributions = Contributions::default();
+        let mut total = x.scalar(0.0);
+        let samples = x.dim(0);
+        for start in (0..samples).step_by(self.portion) {
+            let [x, y] = [x, y].map(|t| t.narrow(0, start, self.portion.min(samples - start)));
+            let params = network.params().tracked();
+            let losses = losses(network, &params, &x, &y)?;
+            let each = PerSample::of(&losses, &params.values())?;
+            let factors = self.shares(mechanism, each.squared_norms()?)?;
+            contributions.add(&each, &factors)?;
+            total = total + losses.detach().sum_all();
+        }
+        let grads = mechanism.release_mean(contributions.sums()?, &secret.index(self.step))?;
+        Ok((total * (1.0 / samples as f64), grads))
+    }
+
+    /// What each sample's gradients are multiplied with: clipped, and divided by the batch.
+    fn shares(&self, mechanism: &Mechanism, norms: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        let parameters = norms.len();
+        let Some(total) = norms.into_iter().reduce(|a, b| a + b) else { return Ok(Vec::new()) };
+        let factors = clip::factors(&total, mechanism.bound)?;
+        Ok(vec![factors * (1.0 / mechanism.expected_batch); parameters])
+    }
+}
+
+/// Losses `[N]` in training.
+fn losses(network: &Network, params: &Params, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let logits = network.forward(params, x, &mut Mode::Train(&mut Rng::new(4)))?;
+    Ok(cross_entropy(&logits, y))
+}
+
+/// Samples of a portion, from what is held of one.
+fn usual_portion(Subject { network, x, y }: &Subject) -> Result<usize> {
+    let params = network.params().tracked();
+    let losses = losses(network, &params, &x.narrow(0, 0, 1), &y.narrow(0, 0, 1))?;
+    Ok(portion(PerSample::of(&losses, &params.values())?.bytes()))
 }
 
 impl Work for Descent {

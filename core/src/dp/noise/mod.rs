@@ -1,10 +1,12 @@
 //! Gaussian noise, drawn on the host so that every backend adds the same bits.
 //!
 //! [`private`] is the noise of releases: from a [`Secret`], and safe against an attack on the
-//! doubles that a sampler can return (see [`Stream::normal`]). [`gaussian`] is one draw a value from
-//! a stream that anybody with the seed can repeat, four times as fast. Both draw stretches of 32,768
-//! values from a stream each, so that all cores draw and their number does not matter.
+//! doubles that a sampler can return (see `normal`). [`gaussian`] is one draw a value from a stream
+//! that anybody with the seed can repeat. Both draw stretches of 32,768 values from a stream each, so
+//! that all cores draw and their number does not matter.
 
+mod keystream;
+mod normal;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,9 @@ use crate::{Aval, DType, Device, Result, Tensor, bail};
 /// Values of one stream. Part of the definition of the noise: it decides which values there are.
 const STRETCH: usize = 1 << 15;
 
+/// Normal numbers in doubles at a time, few enough to stay in the nearest cache.
+const AT_A_TIME: usize = 1024;
+
 /// Independent normal values of mean 0 and standard deviation `std`, rounded to the dtype of `aval`,
 /// from the streams of `secret`. A secret may be used once: the same one gives the same noise, so
 /// take [`Secret::index`] of the step and of the parameter.
@@ -26,7 +31,7 @@ const STRETCH: usize = 1 << 15;
 pub fn private(device: &Device, aval: Aval, std: f64, secret: &Secret) -> Result<Tensor> {
     upload(device, &aval, std, |i| {
         let mut stream = secret.stream(i);
-        move || stream.normal()
+        move |values: &mut [f64]| stream.fill(values)
     })
 }
 
@@ -40,12 +45,12 @@ pub fn private(device: &Device, aval: Aval, std: f64, secret: &Secret) -> Result
 pub fn gaussian(device: &Device, aval: Aval, std: f64, rng: &Rng) -> Result<Tensor> {
     upload(device, &aval, std, |i| {
         let mut rng = rng.index(i);
-        move || rng.normal()
+        move |values: &mut [f64]| values.iter_mut().for_each(|value| *value = rng.normal())
     })
 }
 
 /// Draws from stream number `i`, which `open` gives, for every stretch, and puts them on the device.
-fn upload<D: FnMut() -> f64>(
+fn upload<D: FnMut(&mut [f64])>(
     device: &Device,
     aval: &Aval,
     std: f64,
@@ -69,7 +74,7 @@ fn upload<D: FnMut() -> f64>(
 }
 
 /// `count` values, each made from one of the standard normal distribution.
-fn drawn<T: Copy + Default + Send, D: FnMut() -> f64>(
+fn drawn<T: Copy + Default + Send, D: FnMut(&mut [f64])>(
     count: usize,
     open: impl Fn(u64) -> D + Sync,
     make: impl Fn(f64) -> T + Sync,
@@ -77,7 +82,12 @@ fn drawn<T: Copy + Default + Send, D: FnMut() -> f64>(
     let mut values = vec![T::default(); count];
     let fill = |(i, stretch): (usize, &mut [T])| {
         let mut draw = open(i as u64);
-        stretch.iter_mut().for_each(|value| *value = make(draw()));
+        let mut normal = [0.0; AT_A_TIME];
+        for part in stretch.chunks_mut(AT_A_TIME) {
+            let normal = &mut normal[..part.len()];
+            draw(normal);
+            part.iter_mut().zip(normal).for_each(|(value, normal)| *value = make(*normal));
+        }
     };
     let stretches = values.chunks_mut(STRETCH).enumerate();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -86,14 +96,18 @@ fn drawn<T: Copy + Default + Send, D: FnMut() -> f64>(
         stretches.for_each(fill);
         return values;
     }
+    let work = |(i, part): (usize, &mut [T])| {
+        let stretches = part.chunks_mut(STRETCH).enumerate();
+        stretches.for_each(|(j, stretch)| fill((i * each + j, stretch)));
+    };
+    let work = &work;
     std::thread::scope(|scope| {
-        for (i, part) in values.chunks_mut(each * STRETCH).enumerate() {
-            let fill = &fill;
-            scope.spawn(move || {
-                let stretches = part.chunks_mut(STRETCH).enumerate();
-                stretches.for_each(|(j, stretch)| fill((i * each + j, stretch)));
-            });
+        let mut parts = values.chunks_mut(each * STRETCH).enumerate();
+        let own = parts.next();
+        for part in parts {
+            scope.spawn(move || work(part));
         }
+        own.into_iter().for_each(work);
     });
     values
 }

@@ -7,21 +7,19 @@
 //! the run is not private and has to say so.
 //!
 //! Keys and streams are those of ChaCha20, with the full 20 rounds where `Rng` has 8. A stream is a
-//! nonce below the key, and draws read its blocks from 0 upwards; derived keys are the first half
-//! of blocks whose counter has its top bit set, where draws do not arrive. Hence a stream depends on
-//! its path alone, as those of `Rng` do. The key is never printed or written. It is not wiped from
+//! nonce below the key: coins read its blocks from 0 upwards, normal numbers from 2^62, and derived
+//! keys are the first half of blocks from 2^63, where neither arrives. Hence a stream depends on its
+//! path alone, as those of `Rng` do. The key is never printed or written. It is not wiped from
 //! memory, and nothing here protects against somebody who can read that.
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
-use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use super::keystream::Key;
+use super::normal::{self, GROUP};
 use crate::rng::Rng;
 use crate::{Error, ErrorKind, Result};
-
-/// Normal draws that make one value; see [`Stream::normal`].
-const DRAWS: usize = 4;
 
 /// Where the randomness of a run came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +112,7 @@ impl Secret {
     pub fn stream(&self, i: u64) -> Stream {
         let mut cipher = ChaCha20Rng::from_seed(self.key);
         cipher.set_stream(i);
-        Stream(cipher)
+        Stream { cipher, key: Key::new(&self.key, i), next: 0, group: [0.0; GROUP], left: 0 }
     }
 
     /// A generator with a key of its own below this one, for choices that have to be as secret as the
@@ -141,31 +139,59 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Draws from one stream of a [`Secret`].
-pub struct Stream(ChaCha20Rng);
+/// Draws from one stream of a [`Secret`]: coins and normal numbers, neither of which moves the other.
+pub struct Stream {
+    /// Where coins come from.
+    cipher: ChaCha20Rng,
+    /// Where normal numbers come from.
+    key: Key,
+    /// The group of normal numbers to be made next.
+    next: u64,
+    /// The group made last, of which the last `left` numbers have not been given.
+    group: [f64; GROUP],
+    left: usize,
+}
 
 impl Stream {
-    /// A number of the standard normal distribution: half the sum of four draws.
-    ///
-    /// This is the construction of Holohan and Braghin 2021 (arXiv 2107.10138, section 5.1) with
-    /// n = 2. A sampler turns 53 random bits into one of at most 2^53 doubles, which lie unevenly;
-    /// from which of them a noisy value can have come, an observer can compute, and so tell what
-    /// was under the noise (Mironov 2012). To find the four draws behind a sum he has to try
-    /// 2^(3 * 53) of them, and sums lie closer to each other than draws.
+    /// A number of the standard normal distribution: half the sum of four draws of 2^96 cases each
+    /// (Holohan and Braghin 2021, arXiv 2107.10138, section 5.1), so that which numbers there are
+    /// cannot be found out. See `noise/normal.rs`.
     ///
     /// It hides the set of values that the *sampler* can give. It does not hide what rounding does
     /// when the noise is *added*: a sum of large magnitude has coarser outputs than a small one
-    /// (Haney et al. 2022, arXiv 2207.13793), and those of f32 are coarse. Nor does it hide how
-    /// long a draw takes: the ziggurat rejects some.
+    /// (Haney et al. 2022, arXiv 2207.13793), and those of f32 are coarse.
     pub fn normal(&mut self) -> f64 {
-        let sum: f64 = (0..DRAWS).map(|_| -> f64 { StandardNormal.sample(&mut self.0) }).sum();
-        sum / (DRAWS as f64).sqrt()
+        let mut one = [0.0];
+        self.fill(&mut one);
+        one[0]
+    }
+
+    /// Fills `out` with what as many calls of [`Stream::normal`] would give.
+    pub fn fill(&mut self, out: &mut [f64]) {
+        let (kept, out) = out.split_at_mut(self.left.min(out.len()));
+        self.give(kept);
+        let (groups, rest) = out.split_at_mut(out.len() - out.len() % GROUP);
+        normal::fill(&self.key, self.next, groups);
+        self.next += (groups.len() / GROUP) as u64;
+        if !rest.is_empty() {
+            normal::fill(&self.key, self.next, &mut self.group);
+            self.next += 1;
+            self.left = GROUP;
+            self.give(rest);
+        }
+    }
+
+    /// Hands out kept numbers, of which there are enough.
+    fn give(&mut self, out: &mut [f64]) {
+        let at = GROUP - self.left;
+        out.copy_from_slice(&self.group[at..at + out.len()]);
+        self.left -= out.len();
     }
 
     /// Whether an event of probability `p` happens, to a multiple of 2^-53: never for `p <= 0`,
     /// always for `p >= 1`. For the coins of Poisson sampling, which have to be as secret as noise.
     pub fn bernoulli(&mut self, p: f64) -> bool {
-        ((self.0.next_u64() >> 11) as f64) < p * (1u64 << 53) as f64
+        ((self.cipher.next_u64() >> 11) as f64) < p * (1u64 << 53) as f64
     }
 }
 
@@ -213,15 +239,41 @@ mod tests {
     }
 
     #[test]
-    fn values_are_half_the_sum_of_four_draws() {
+    fn numbers_do_not_depend_on_how_many_are_drawn_at_a_time() {
+        let secret = Secret::seeded(&Rng::new(5));
+        let mut whole = [0.0; 1000];
+        secret.stream(3).fill(&mut whole);
+        for sizes in [[1, 2, 127], [128, 1, 300], [129, 0, 5], [64, 256, 64]] {
+            let mut stream = secret.stream(3);
+            let mut found = Vec::new();
+            for size in sizes.into_iter().cycle() {
+                let mut part = vec![0.0; size.min(1000 - found.len())];
+                // Coins in between move nothing.
+                stream.bernoulli(0.5);
+                stream.fill(&mut part);
+                found.extend(part);
+                if found.len() == 1000 {
+                    break;
+                }
+                found.push(stream.normal());
+                if found.len() == 1000 {
+                    break;
+                }
+            }
+            assert_eq!(found, whole, "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn coins_are_those_of_the_cipher_and_normal_numbers_do_not_move_them() {
         let secret = Secret::seeded(&Rng::new(5));
         let mut cipher = ChaCha20Rng::from_seed(secret.key);
         cipher.set_stream(3);
-        let mut draw = || -> f64 { StandardNormal.sample(&mut cipher) };
         let mut stream = secret.stream(3);
         for _ in 0..1000 {
-            let sum = draw() + draw() + draw() + draw();
-            assert_eq!(stream.normal(), sum / 2.0);
+            let want = ((cipher.next_u64() >> 11) as f64) < 0.3 * (1u64 << 53) as f64;
+            stream.normal();
+            assert_eq!(stream.bernoulli(0.3), want);
         }
     }
 

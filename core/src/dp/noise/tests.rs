@@ -10,11 +10,15 @@ const COUNT: usize = 3 * STRETCH;
 
 /// Standard normal values of one secret, over three streams.
 fn sample(secret: &Secret) -> Vec<f64> {
+    sample_of(COUNT, secret)
+}
+
+fn sample_of(count: usize, secret: &Secret) -> Vec<f64> {
     drawn(
-        COUNT,
+        count,
         |i| {
             let mut s = secret.stream(i);
-            move || s.normal()
+            move |values: &mut [f64]| s.fill(values)
         },
         |x| x,
     )
@@ -66,15 +70,29 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>() / a.len() as f64
 }
 
+/// A million values: every moment up to the fourth, the whole distribution, and the tails by count.
 #[test]
-fn variance_is_one() {
-    let sample = sample(&seeded());
+fn a_million_values_are_normal() {
+    let sample = sample_of(1_000_000, &seeded());
     let n = sample.len() as f64;
     let moment = |k: i32| sample.iter().map(|x| x.powi(k)).sum::<f64>() / n;
-    // The variances of x, x^2 and x^4 are 1, 2 and 96.
+    // The variances of x, x^2, x^3 and x^4 are 1, 2, 15 and 96.
     assert!(moment(1).abs() < 4.0 / n.sqrt());
+    assert!(moment(3).abs() < 4.0 * (15.0 / n).sqrt(), "{}", moment(3));
     assert!((moment(2) - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{}", moment(2));
     assert!((moment(4) - 3.0).abs() < 4.0 * (96.0 / n).sqrt(), "{}", moment(4));
+    for beyond in [2.0, 3.0, 3.5, 4.0, 4.5] {
+        for sign in [-1.0, 1.0] {
+            let count = sample.iter().filter(|x| *x * sign > beyond).count() as f64;
+            let expected = n * cdf(-beyond);
+            // A count as small as the last, of 3.4, is not normal: four deviations and one.
+            let off = (count - expected).abs();
+            assert!(off < 4.0 * expected.sqrt() + 1.0, "{count} beyond {beyond} for {expected}");
+        }
+    }
+    let found = chi_square(&sample);
+    assert!(found < USUAL_CHI_SQUARE, "{found}");
+    assert!(distance(sample) < usual_distance(1_000_000));
 }
 
 #[test]
@@ -111,14 +129,40 @@ fn stretches_steps_and_parameters_are_independent() {
         let found = correlation(&here, other);
         assert!(found.abs() < 4.0 / (COUNT as f64).sqrt(), "{i}: {found}");
     }
-    for lag in [1, 2, 4, STRETCH, 2 * STRETCH] {
+    // Numbers 64 apart are of the same pairs of draws.
+    for lag in [1, 2, 4, 64, 128, STRETCH, 2 * STRETCH] {
         let found = correlation(&here[lag..], &here[..COUNT - lag]);
         assert!(found.abs() < 4.0 / ((COUNT - lag) as f64).sqrt(), "{lag}: {found}");
     }
     // Squares show dependence that correlation does not.
     let square = |x: &[f64]| x.iter().map(|x| (x * x - 1.0) / 2.0_f64.sqrt()).collect::<Vec<_>>();
-    let found = correlation(&square(&here[1..]), &square(&here[..COUNT - 1]));
-    assert!(found.abs() < 4.0 / (COUNT as f64).sqrt(), "{found}");
+    for lag in [1, 64, 128] {
+        let found = correlation(&square(&here[lag..]), &square(&here[..COUNT - lag]));
+        assert!(found.abs() < 4.0 / (COUNT as f64).sqrt(), "{lag}: {found}");
+    }
+}
+
+/// Both numbers of the same draws together: uniform over angles, and their squares add up to what the
+/// exponential distribution of mean 2 says.
+#[test]
+fn numbers_of_the_same_draws_are_a_round_cloud() {
+    let here = sample(&seeded());
+    let points: Vec<[f64; 2]> = here
+        .chunks_exact(128)
+        .flat_map(|group| (0..64).map(|i| [group[i], group[64 + i]]))
+        .collect();
+    let n = points.len() as f64;
+    let uniform: [fn(&[f64; 2]) -> f64; 2] = [
+        |[x, y]| y.atan2(*x) / std::f64::consts::TAU + 0.5,
+        |[x, y]| (-0.5 * (x * x + y * y)).exp(),
+    ];
+    for (what, part) in ["angles", "radii"].iter().zip(uniform) {
+        let mut parts: Vec<f64> = points.iter().map(part).collect();
+        parts.sort_by(f64::total_cmp);
+        let gap = |(i, x): (usize, &f64)| (x - (i as f64 + 0.5) / n).abs();
+        let found = parts.iter().enumerate().map(gap).fold(0.0, f64::max);
+        assert!(found < usual_distance(points.len()), "{what}: {found}");
+    }
 }
 
 /// Pairs of equal values.
@@ -135,7 +179,7 @@ fn doubles_never_come_again_and_floats_as_often_as_rounding_says() {
     let secret = seeded();
     let open = |i| {
         let mut s = secret.stream(i);
-        move || s.normal()
+        move |values: &mut [f64]| s.fill(values)
     };
     let mut floats: Vec<f32> = drawn(COUNT, open, |x| x as f32);
     floats.sort_by(f32::total_cmp);
@@ -168,7 +212,7 @@ fn threads_do_not_matter() {
     let secret = seeded();
     let open = |i| {
         let mut s = secret.stream(i);
-        move || s.normal()
+        move |values: &mut [f64]| s.fill(values)
     };
     let all = drawn(COUNT + 5, open, |x| x);
     for (i, stretch) in all.chunks(STRETCH).enumerate() {

@@ -21,7 +21,8 @@ pub(super) fn figure_of(report: &Report) -> Option<String> {
     let columns: Vec<String> = rows.first()?.1.per_class.iter().map(|c| c.name.clone()).collect();
     let names: Vec<String> = rows.iter().map(|(m, _)| m.name.clone()).collect();
     let cell = |row: usize, column: usize| {
-        let value = rows.get(row)?.1.per_class.get(column)?.robust_accuracy?;
+        let value =
+            rows.get(row)?.1.per_class.get(column)?.robust_accuracy.filter(|v| v.is_finite())?;
         Some(Shade { level: 1.0 - value, text: format!("{:.0}", value * 100.0) })
     };
     let title = "Accuracy under attack, class by class";

@@ -27,23 +27,25 @@ pub(super) fn check(rule: &CheckedRule, name: &str) -> Result<()> {
 }
 
 /// Takes the gradient of a made-up sample, so that a network or rule without per-sample gradients is
-/// refused before any sample is read.
+/// refused before any sample is read. The bytes that are held of a sample.
 ///
 /// # Errors
 /// What has no per-sample gradients, or the device failed.
-pub(super) fn probe(rule: &CheckedRule, network: &Network, rng: &Rng) -> Result<()> {
+pub(super) fn probe(rule: &CheckedRule, network: &Network, rng: &Rng) -> Result<usize> {
     let spec = network.spec();
     let shape: Vec<usize> = [1].iter().chain(&spec.input).copied().collect();
     let [lo, hi] = spec.bounds;
     let x = Tensor::full(network.device(), network.dtype(), &shape, lo + 0.5 * (hi - lo));
     let y = Tensor::from_slice(network.device(), &[0_i64], &[1])?;
     let params = network.params().tracked();
+    let mut bytes = 0;
     // A rule may have other parts later.
     for progress in [0.0, 0.25, 0.5, 0.75, 1.0] {
         let batch = Batch { x: &x, y: &y, ids: &[0], step: 0, progress };
         let mut dropout = rng.clone();
         let losses = rule.losses_at(&x, network, &params, &batch, &mut dropout, rng)?;
-        PerSample::of(&losses, &params.values()).map_err(|e| e.context("private"))?;
+        let each = PerSample::of(&losses, &params.values()).map_err(|e| e.context("private"))?;
+        bytes = bytes.max(each.bytes());
     }
-    Ok(())
+    Ok(bytes)
 }

@@ -49,7 +49,7 @@ pub struct Private {
     /// How batches are drawn. Only Poisson sampling is what is accounted.
     pub sampling: Sampling,
     /// Samples that are on the device at a time: batches are worked through in portions of this size,
-    /// and noise is added to the sum. All of a batch at once by default.
+    /// and noise is added to the sum. By default as many as fit into 16 MiB with what is held of each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<usize>,
     /// Decay of an exponential moving average of the weights, in (0, 1), which is then what is
@@ -105,7 +105,7 @@ impl Private {
         if self.micro_batch == Some(0) {
             bail!(
                 Config,
-                "private: micro_batch = 0 must be at least 1; remove it for whole batches"
+                "private: micro_batch = 0 must be at least 1; remove it for the usual size"
             );
         }
         if let Some(decay) = self.average

@@ -9,6 +9,7 @@ use super::clipping::Clipper;
 use super::secret::Secret;
 use super::{Private, lemma};
 use crate::dp::accounting::Mechanism;
+use crate::dp::contributions::{self, Contributions};
 use crate::dp::ghost::PerSample;
 use crate::dp::mechanism;
 use crate::model::Network;
@@ -29,6 +30,8 @@ pub(in crate::train) struct PrivateRun {
     secret: Secret,
     account: Account,
     average: Option<Average>,
+    /// The most samples of a portion.
+    portion: usize,
     /// Samples of the data.
     samples: usize,
     /// Expected samples of a batch.
@@ -52,7 +55,7 @@ impl PrivateRun {
         rng: &Rng,
     ) -> Result<(Self, Batches)> {
         let size = train.batch_size;
-        lemma::probe(rule, network, rng)?;
+        let bytes = lemma::probe(rule, network, rng)?;
         let secret = Secret::new(config.seeded, rng)?;
         let batches = Batches { sampling: config.sampling, samples, size, rng: secret.batches() };
         let sigma = account::noise_multiplier(config, &batches, train.epochs)?;
@@ -63,6 +66,7 @@ impl PrivateRun {
             secret,
             account: Account::default(),
             average: config.average.map(Average::new),
+            portion: config.micro_batch.unwrap_or_else(|| contributions::portion(bytes)),
             samples,
             batch: size as f64,
             rate: batches.rate(),
@@ -74,13 +78,18 @@ impl PrivateRun {
 
     /// The most samples of a batch that are worked on at a time.
     pub(in crate::train) fn portion(&self) -> usize {
-        self.config.micro_batch.unwrap_or(usize::MAX)
+        self.portion
     }
 
     /// Adds the clipped gradients of some samples to the sums of a step.
     pub(in crate::train) fn add(&self, sums: &mut Sums, each: &PerSample) -> Result<()> {
         let (factors, within) = self.clipper.factors(each.squared_norms()?)?;
-        sums.add(each.weighted_sums(&factors)?, within, each.samples());
+        let shares: Vec<Tensor> = factors.iter().map(|f| f * (1.0 / self.batch)).collect();
+        sums.means.add(each, &shares)?;
+        sums.within = match (sums.within.take(), within) {
+            (Some(sum), Some(next)) => Some(sum + next),
+            (sum, next) => sum.or(next),
+        };
         Ok(())
     }
 
@@ -103,14 +112,18 @@ impl PrivateRun {
             noise_multiplier: self.config.clipping.gradient_noise(sigma, self.batch)?,
             expected_batch: self.batch,
         };
+        let Sums { means, within } = sums;
+        let samples = means.samples();
         // A batch of nobody has sums of zero. Its noise is added all the same: that there was nobody
         // must not show.
-        let empty = || params.values().into_iter().map(|p| p.fill(0.0)).collect();
-        let mean = mechanism
-            .release(sums.gradients.unwrap_or_else(empty), &self.secret.gradients(step))?;
-        let within = sums.within.map_or(Ok(0.0), |count| count.item())?;
+        let means = match samples {
+            0 => params.values().into_iter().map(|p| p.fill(0.0)).collect(),
+            _ => means.sums()?,
+        };
+        let mean = mechanism.release_mean(means, &self.secret.gradients(step))?;
+        let within = within.map_or(Ok(0.0), |count| count.item())?;
         let (secret, batch) = (&self.secret, self.batch);
-        self.clipper.learn(within, sums.samples, batch, |std| secret.count(step, std));
+        self.clipper.learn(within, samples, batch, |std| secret.count(step, std));
         Ok(mean)
     }
 
@@ -170,23 +183,8 @@ impl PrivateRun {
 /// The sums of a step over the portions of its batch so far.
 #[derive(Default)]
 pub(in crate::train) struct Sums {
-    /// Clipped gradients, a tensor a parameter; none before the first portion.
-    gradients: Option<Vec<Tensor>>,
+    /// Clipped gradients over the expected samples of a batch.
+    means: Contributions,
     /// Samples within the bound, where they are counted.
     within: Option<Tensor>,
-    samples: usize,
-}
-
-impl Sums {
-    fn add(&mut self, gradients: Vec<Tensor>, within: Option<Tensor>, samples: usize) {
-        self.gradients = Some(match self.gradients.take() {
-            None => gradients,
-            Some(sums) => sums.into_iter().zip(gradients).map(|(sum, next)| sum + next).collect(),
-        });
-        self.within = match (self.within.take(), within) {
-            (Some(sum), Some(next)) => Some(sum + next),
-            (sum, next) => sum.or(next),
-        };
-        self.samples += samples;
-    }
 }

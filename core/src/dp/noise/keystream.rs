@@ -1,0 +1,145 @@
+//! The keystream of ChaCha20 (Bernstein 2008), sixteen blocks at a time.
+//!
+//! A generator that gives one number a call spends most of its time on the call. Noise takes tens of
+//! megabytes of keystream a step, so here blocks are made side by side: a vector register holds one
+//! word of several blocks, and results stay in that order, `[16 words][16 blocks]`. How wide a register
+//! is does not matter to the result: it is that of the cipher, block for block, as the test against
+//! the generator of `rand_chacha` says, from which keys and coins come.
+
+use pulp::Simd;
+
+/// Blocks that are made together.
+pub(super) const BLOCKS: usize = 16;
+/// 32-bit words of those blocks.
+pub(super) const WORDS: usize = 16 * BLOCKS;
+
+/// A key of 256 bits with a nonce of 64: what makes a keystream.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    words: [u32; 8],
+    nonce: [u32; 2],
+}
+
+impl Key {
+    pub(super) fn new(key: &[u8; 32], nonce: u64) -> Self {
+        let word = |i: usize| u32::from_le_bytes(std::array::from_fn(|byte| key[4 * i + byte]));
+        Key { words: std::array::from_fn(word), nonce: halves(nonce) }
+    }
+
+    /// Word w of block `first + b` at `16 w + b`.
+    #[inline(always)]
+    pub(super) fn blocks<S: Simd>(&self, simd: S, first: u64, out: &mut [u32; WORDS]) {
+        let counters: [[u32; 2]; BLOCKS] =
+            std::array::from_fn(|block| halves(first.wrapping_add(block as u64)));
+        let [low, high] = [0, 1].map(|half| counters.map(|counter| counter[half]));
+        let (low, high) = (S::as_simd_u32s(&low).0, S::as_simd_u32s(&high).0);
+        let out = S::as_mut_simd_u32s(out).0;
+        let vectors = low.len();
+        for (i, (&low, &high)) in low.iter().zip(high).enumerate() {
+            let start = self.start(simd, low, high);
+            let end = rounds(simd, start);
+            for (word, (start, end)) in start.into_iter().zip(end).enumerate() {
+                out[word * vectors + i] = simd.add_u32s(start, end);
+            }
+        }
+    }
+
+    /// The sixteen words that the rounds begin with.
+    #[inline(always)]
+    fn start<S: Simd>(&self, simd: S, low: S::u32s, high: S::u32s) -> [S::u32s; 16] {
+        let all = |word| simd.splat_u32s(word);
+        // "expand 32-byte k".
+        let [c0, c1, c2, c3] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574].map(all);
+        let [k0, k1, k2, k3, k4, k5, k6, k7] = self.words.map(all);
+        let [n0, n1] = self.nonce.map(all);
+        [c0, c1, c2, c3, k0, k1, k2, k3, k4, k5, k6, k7, low, high, n0, n1]
+    }
+}
+
+fn halves(word: u64) -> [u32; 2] {
+    [word as u32, (word >> 32) as u32]
+}
+
+/// Twenty rounds: ten times the columns, then the diagonals. In variables of their own, which stay in
+/// registers; an array that is indexed would be written back after each step.
+#[inline(always)]
+fn rounds<S: Simd>(simd: S, start: [S::u32s; 16]) -> [S::u32s; 16] {
+    let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3, ..] = start;
+    let [.., mut c0, mut c1, mut c2, mut c3, mut d0, mut d1, mut d2, mut d3] = start;
+    for _ in 0..10 {
+        quarter(simd, &mut a0, &mut b0, &mut c0, &mut d0);
+        quarter(simd, &mut a1, &mut b1, &mut c1, &mut d1);
+        quarter(simd, &mut a2, &mut b2, &mut c2, &mut d2);
+        quarter(simd, &mut a3, &mut b3, &mut c3, &mut d3);
+        quarter(simd, &mut a0, &mut b1, &mut c2, &mut d3);
+        quarter(simd, &mut a1, &mut b2, &mut c3, &mut d0);
+        quarter(simd, &mut a2, &mut b3, &mut c0, &mut d1);
+        quarter(simd, &mut a3, &mut b0, &mut c1, &mut d2);
+    }
+    [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3]
+}
+
+#[inline(always)]
+fn quarter<S: Simd>(simd: S, a: &mut S::u32s, b: &mut S::u32s, c: &mut S::u32s, d: &mut S::u32s) {
+    *a = simd.add_u32s(*a, *b);
+    *d = rotated::<S, 16>(simd, simd.xor_u32s(*d, *a));
+    *c = simd.add_u32s(*c, *d);
+    *b = rotated::<S, 12>(simd, simd.xor_u32s(*b, *c));
+    *a = simd.add_u32s(*a, *b);
+    *d = rotated::<S, 8>(simd, simd.xor_u32s(*d, *a));
+    *c = simd.add_u32s(*c, *d);
+    *b = rotated::<S, 7>(simd, simd.xor_u32s(*b, *c));
+}
+
+/// Each word with its bits moved up by `BY`, in a circle: one instruction where there is one.
+#[inline(always)]
+fn rotated<S: Simd, const BY: u32>(simd: S, x: S::u32s) -> S::u32s {
+    let up = simd.wrapping_dyn_shl_u32s(x, simd.splat_u32s(BY));
+    let down = simd.wrapping_dyn_shr_u32s(x, simd.splat_u32s(32 - BY));
+    simd.or_u32s(up, down)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::{Rng as _, SeedableRng};
+
+    use super::*;
+
+    /// The same words from the generator of `rand_chacha`, in the same order.
+    pub(in super::super) fn reference(key: &[u8; 32], nonce: u64, first: u64) -> [u32; WORDS] {
+        let mut out = [0; WORDS];
+        for block in 0..BLOCKS {
+            let mut cipher = ChaCha20Rng::from_seed(*key);
+            cipher.set_stream(nonce);
+            cipher.set_word_pos(u128::from(first.wrapping_add(block as u64)) * 16);
+            (0..16).for_each(|word| out[word * BLOCKS + block] = cipher.next_u32());
+        }
+        out
+    }
+
+    #[test]
+    fn blocks_are_those_of_the_cipher_on_every_width() {
+        struct Blocks<'a>(Key, u64, &'a mut [u32; WORDS]);
+        impl pulp::WithSimd for Blocks<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) {
+                self.0.blocks(simd, self.1, self.2);
+            }
+        }
+        let key: [u8; 32] = std::array::from_fn(|i| (7 * i + 3) as u8);
+        // The carry from the low half of the counter to the high one, and past the end.
+        for first in [0, 16, 1 << 62, u64::from(u32::MAX) - 6, u64::MAX - 3] {
+            for nonce in [0, 5, u64::MAX - 1] {
+                let want = reference(&key, nonce, first);
+                let (mut narrow, mut wide) = ([0; WORDS], [0; WORDS]);
+                let key = Key::new(&key, nonce);
+                key.blocks(pulp::Scalar, first, &mut narrow);
+                pulp::Arch::new().dispatch(Blocks(key, first, &mut wide));
+                assert_eq!(narrow, want, "block {first}, nonce {nonce}");
+                assert_eq!(wide, want, "block {first}, nonce {nonce}, {:?}", pulp::Arch::new());
+            }
+        }
+    }
+}
