@@ -16,11 +16,10 @@ use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail, fs};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::args::AuditedRun;
 use crate::runs::{self, Run};
-use crate::{backends, config, output, reporting, staging};
+use crate::{audits, backends, config, output, reporting, staging};
 
 pub(super) use attributes::run as attributes;
 pub(super) use inversion::run as inversion;
@@ -71,7 +70,7 @@ impl Audited {
         let folder = flags.out.clone().unwrap_or_else(|| flags.run.clone());
         runs::prepare(&folder, marker, flags.force)?;
         let seed = flags.seed.unwrap_or(run.config.seed);
-        let weights = digest(&flags.run)?;
+        let weights = audits::weights(&flags.run)?;
         Ok(Audited { run, train, test, device, backend, seed, folder, weights })
     }
 
@@ -118,12 +117,6 @@ impl Audited {
     }
 }
 
-/// The digest of a run's weights.
-fn digest(run: &Path) -> Result<String> {
-    let bytes = fs::read(run.join("model.safetensors"), u64::MAX)?;
-    Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
-}
-
 /// What audits left in the folder of a run.
 pub(super) struct Found {
     inversion: Option<InversionReport>,
@@ -166,7 +159,7 @@ fn read<T: DeserializeOwned>(run: &Path, name: &str) -> Result<Option<T>> {
             run.display()
         ),
     };
-    if record.weights != digest(run)? {
+    if record.weights != audits::weights(run)? {
         bail!(
             Data,
             "{shown} is of other weights than the run has now; repeat `inocula audit {name} {} \
