@@ -58,7 +58,7 @@ fn training_can_rotate() {
     let plan = "threat = { norm = \"linf\", eps = 0.1 }\nradii = []\nsamples = 5\n\
                 attacks = [{ type = \"spatial\" }]\n";
     fs::write(folder.join("plan.toml"), plan).unwrap();
-    fails(folder, &["evaluate", "run", "--config", "plan.toml"], &["a comparison has one budget"]);
+    fails(folder, &["evaluate", "run", "--config", "plan.toml"], &["has no budget", "minimal"]);
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn mistakes_are_told_before_anything_is_computed() {
             "[[attacks]]\ntype = \"pgd\"\neps = 0.1\nstep_count = 3\n",
             &["unknown field `step_count`"],
         ),
-        ("[[certify]]\nmethod = \"crown\"\nepsilon = 1\n", &["did you mean eps?"]),
+        ("[[certify]]\nmethod = \"crown\"\nepsilon = 1\n", &["unknown field `epsilon`", "`eps`"]),
     ] {
         fs::write(folder.join("plan.toml"), format!("{text}{within}")).unwrap();
         fails(folder, &["evaluate", "run", "-c", "plan.toml", "--out", "report"], parts);

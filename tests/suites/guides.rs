@@ -1,5 +1,5 @@
 //! The pages that say how to add a backend or an attack, followed to the letter in a copy of the
-//! project.
+//! project; and the one that compares models in three fields.
 //!
 //! The copy lies below the target folder and stays, with what was built in it, so that only the first
 //! run compiles everything. It is built lightly: what is tested is that the instructions work.
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use inocula_tests::files;
 use inocula_tests::guide::follow;
 
 /// One page at a time: they share the copy.
@@ -112,4 +113,28 @@ fn an_attack_is_added_as_the_page_says() {
     let _one = COPY.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = workplace().join("inocula");
     follow(&page("adding-an-attack.md"), &folder, terminal).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn models_of_three_fields_are_compared_as_the_page_says() {
+    let (credit, places) = match (files::german_credit(), files::location30()) {
+        (Ok(credit), Ok(places)) => (credit, places),
+        (Err(why), _) | (_, Err(why)) => return files::skip(&why).unwrap(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = |command: &mut Command| {
+        terminal(command);
+        command.env("INOCULA_GERMAN_CREDIT", credit.canonicalize().unwrap());
+        command.env("INOCULA_LOCATION30", places.canonicalize().unwrap());
+    };
+    follow(&page("fields.md"), folder.path(), data).unwrap_or_else(|why| panic!("{why}"));
+    for report in ["health", "credit", "places"] {
+        let text =
+            fs::read_to_string(folder.path().join(report).join("report/report.json")).unwrap();
+        let report = inocula_core::report::Report::from_json(&text).unwrap();
+        let [baseline, robust, private, both] = &report.models[..] else { panic!("four models") };
+        let under_attack = |m: &inocula_core::report::ModelReport| m.robust_accuracy().unwrap();
+        assert!(under_attack(robust) > under_attack(baseline), "{}", report.title);
+        assert!(private.privacy_budget.is_some() && both.privacy_budget.is_some());
+    }
 }

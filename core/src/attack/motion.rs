@@ -156,6 +156,10 @@ mod tests {
         assert_eq!(all[0], Motion { degrees: -30.0, down: -3.0, right: -3.0 });
         assert_eq!(all[774], Motion { degrees: 30.0, down: 3.0, right: 3.0 });
         assert!(all.contains(&Motion { degrees: 0.0, down: 0.0, right: 0.0 }));
-        assert!(all.contains(&Motion { degrees: 2.0, down: 1.5, right: -1.5 }));
+        // Equally spaced, but for rounding.
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(
+            all.iter().any(|m| near(m.degrees, 2.0) && near(m.down, 1.5) && near(m.right, -1.5))
+        );
     }
 }

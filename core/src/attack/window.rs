@@ -44,10 +44,10 @@ impl Image {
         if side == 0 {
             return None;
         }
-        let (height, width) = match (side > self.height, side > self.width) {
-            (true, false) => (self.height, pixels / self.height),
+        let (height, width) = match (side >= self.height, side >= self.width) {
+            (true, _) => (self.height, pixels / self.height),
             (false, true) => (pixels / self.width, self.width),
-            _ => (side, side),
+            (false, false) => (side, side),
         };
         Some(Window { height: height.min(self.height), width: width.min(self.width) })
     }

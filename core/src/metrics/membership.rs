@@ -281,9 +281,11 @@ mod tests {
         let others: Vec<f64> = (0..5000).map(f64::from).collect();
         let drawn = Roc::new(&members, &others).unwrap().drawn(60);
         assert!(drawn.len() <= 120 && drawn.is_sorted_by(|a, b| a.fpr <= b.fpr));
-        for (low, high) in [(1e-4, 1e-3), (1e-3, 1e-2), (1e-2, 1e-1), (0.1, 1.0)] {
+        // 5,000 non-members have five rates up to 0.001.
+        let decades = [(1e-4, 1e-3, 5), (1e-3, 1e-2, 8), (1e-2, 1e-1, 8), (0.1, 1.0, 8)];
+        for (low, high, least) in decades {
             let within = drawn.iter().filter(|p| (low..=high).contains(&p.fpr)).count();
-            assert!(within >= 8, "{within} points of [{low}, {high}]");
+            assert!(within >= least, "{within} points of [{low}, {high}]");
         }
         assert_eq!((drawn[0].fpr, drawn[drawn.len() - 1].tpr), (0.0, 1.0));
     }
