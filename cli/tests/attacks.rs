@@ -1,5 +1,7 @@
 //! Attacks whose threat is more than a ball, and what is told of a result besides its figures.
 
+#![allow(clippy::unwrap_used, reason = "all of it is test code, whose failures are panics")]
+
 mod common;
 
 use std::fs;
