@@ -118,7 +118,8 @@ fn broken(device: &Device) -> Outcome {
     let patch = (Threat::new(Norm::L0, 4.0), Limits::Square);
     let motions = Motions { degrees: 0.0, pixels: 1.0, angles: 1, shifts: 3 };
     let moved = (Threat::unbounded(Norm::L2), Limits::Motions(motions));
-    let cases: [(_, fn(&Tensor) -> Tensor, &str); 6] = [
+    type Change = fn(&Tensor) -> Tensor;
+    let cases: [((Threat, Limits), Change, &str); 6] = [
         (patch, |x| x.narrow(3, 0, 1).fill(1.0).concat(&[x.narrow(3, 1, 4)], 3), "4 x 1 pixels"),
         (patch, |x| x.narrow(2, 0, 2).concat(&[x.narrow(2, 2, 2).flip(&[3])], 2), "2 x 5 pixels"),
         (patch, Tensor::clone, ""),

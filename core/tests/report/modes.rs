@@ -97,7 +97,7 @@ fn every_mode_is_on_the_page() {
         "PGD-40 L∞ 0.1 on other data",
         "Confidence and accuracy",
         "Attacks by what they see",
-        "Telling a few members for certain",
+        "Members that an attack is sure of",
         "Mostly taken for",
         "PGD-40 L∞ 0.1 to the next class",
         "white box",

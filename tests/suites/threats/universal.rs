@@ -102,7 +102,7 @@ pub(super) fn batches(device: &Device) -> Outcome {
         let whole = subject.attack(&config, Aim::Untargeted, 50)?;
         let parts = subject.attack(&config, Aim::Untargeted, 7)?;
         let same = whole.adversarial.to_vec::<f32>()? == parts.adversarial.to_vec::<f32>()?;
-        ensure(same && whole.success == parts.success, || format!("{}", config.label()))?;
+        ensure(same && whole.success == parts.success, || config.label())?;
         let asked = whole.queries > 50 * 10 && whole.gradient_calls > 0;
         ensure(asked && whole.queries == parts.queries, || format!("{} queries", whole.queries))?;
     }
