@@ -85,7 +85,7 @@ fn plan(flags: &AuditReconstruction) -> Result<Vec<Part>> {
         Ok(Part::Search(Box::new(Experiment {
             depth: flags.layer.filter(|_| matches!(method, Method::Features(_))),
             method,
-            batch: flags.batch,
+            batch: flags.batch.min(flags.samples),
             labels_known: flags.labels_known,
             defence,
             recovered_from: flags.recovered_from,

@@ -50,14 +50,17 @@ impl Dlg {
         let params = seen.network.params().tracked();
         let classes = labels.map(|l| seen.classes(l)).transpose()?;
         let mut best: Option<(f64, Vec<Tensor>)> = None;
-        for restart in 0..self.restarts.max(1) {
-            progress(restart, self.restarts.max(1))?;
+        let (mut asked, usual) = (0, self.steps * self.restarts);
+        for restart in 0..self.restarts {
             let rng = rng.index(restart as u64);
             let mut start = vec![seen.normal(&rng)?];
             if labels.is_none() {
                 start.push(seen.soft_labels(&rng)?);
             }
             let objective = &mut |unknown: &[Tensor]| {
+                // A step asks about once.
+                progress(asked.min(usual), usual)?;
+                asked += 1;
                 let unknown: Vec<Tensor> = unknown.iter().map(Tensor::tracked).collect();
                 let by = match (&classes, unknown.get(1)) {
                     (Some(y), _) => Target::Classes(y.clone()),
