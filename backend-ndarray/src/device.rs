@@ -158,11 +158,23 @@ fn dispatch(
     Ok(smallvec![made?])
 }
 
+/// Elements that a thread takes at a time from what is uploaded.
+const PIECE: usize = 1 << 15;
+
 impl Cpu {
     fn read<T: Elem>(&self, shape: Shape, bytes: &[u8]) -> Array<T> {
         self.ctx.make(shape, |out| {
-            let words = bytes.chunks_exact(size_of::<T>());
-            out.iter_mut().zip(words).for_each(|(o, word)| *o = T::read(word));
+            let (work, width) = (out.len(), size_of::<T>());
+            let pieces = out.chunks_mut(PIECE).zip(bytes.chunks(PIECE * width));
+            self.ctx.workers.each(
+                work,
+                pieces,
+                #[inline(always)]
+                |(out, bytes)| {
+                    let words = bytes.chunks_exact(width);
+                    out.iter_mut().zip(words).for_each(|(o, word)| *o = T::read(word));
+                },
+            );
         })
     }
 

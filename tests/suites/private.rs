@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use inocula_core::dp::clip;
-use inocula_core::dp::contributions::{Contributions, portion};
+use inocula_core::dp::contributions::{Contributions, capacity, portion};
 use inocula_core::dp::ghost::PerSample;
 use inocula_core::dp::mechanism::Mechanism;
 use inocula_core::dp::noise::Secret;
@@ -241,8 +241,13 @@ fn portions(device: &Device) -> Outcome {
         ensure(err.is_some(), || format!("{name}: a factor was missing"))?;
     }
     ensure(Contributions::default().sums()?.is_empty(), || "sums of nothing".into())?;
-    // Half a MiB of each sample: 32 of them.
-    ensure(portion(1 << 19) == 32 && portion(usize::MAX) == 1, || "portions".into())
+    // Half a MiB of each sample: 32 at a time, or fewer, where that makes portions of one size.
+    ensure(capacity(1 << 19) == 32 && capacity(usize::MAX) == 1, || "capacity".into())?;
+    for (samples, capacity, want) in [(32, 32, 32), (33, 32, 17), (100, 32, 25), (0, 32, 1)] {
+        let got = portion(samples, capacity);
+        ensure(got == want, || format!("{samples} by {capacity}: {got}"))?;
+    }
+    Ok(())
 }
 
 /// Every part of every sample has mean 0 and variance 1, then scale and shift.

@@ -8,7 +8,7 @@
 //!
 //! Portions are there for what is held of each sample between the pass and the sum, mostly gradients in
 //! weights of convolutions: of a whole batch that is more than all else of a step, and no longer fits
-//! any cache. [`portion`] is as many samples as do; of a small network it is the whole batch.
+//! any cache. [`capacity`] is as many samples as do; of a small network that is the whole batch.
 
 use crate::{Result, Tensor, bail};
 
@@ -17,10 +17,16 @@ use super::ghost::{Part, PerSample, contracted};
 /// What is held of the samples of a portion: what last caches hold beside the weights.
 const HELD_BYTES: usize = 16 << 20;
 
-/// The usual samples of a portion, given what is held of each ([`PerSample::bytes`]). A power of two,
-/// which kernels divide best.
-pub fn portion(bytes: usize) -> usize {
-    1 << (HELD_BYTES / bytes.max(1)).max(1).ilog2()
+/// The most samples of a portion that are usual, given what is held of each ([`PerSample::bytes`]).
+pub fn capacity(bytes: usize) -> usize {
+    (HELD_BYTES / bytes.max(1)).max(1)
+}
+
+/// Samples of each portion but the last of a batch of `samples`, if one takes `capacity` at most: as many
+/// portions as it needs, all of about one size, since the pass of a small remainder costs little less.
+pub fn portion(samples: usize, capacity: usize) -> usize {
+    let portions = samples.div_ceil(capacity.max(1)).max(1);
+    samples.div_ceil(portions).max(1)
 }
 
 /// Sums over samples of scaled gradients, for each parameter, as far as they have been made.

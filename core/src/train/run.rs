@@ -265,7 +265,7 @@ impl<'a> Run<'a> {
             bail!(Usage, "train: a private step of a training that is not private");
         };
         let (mut sums, mut total) = (Sums::default(), None);
-        for ids in rows.chunks(private.portion()) {
+        for ids in rows.chunks(private.portion(rows.len())) {
             let params = network.params().tracked();
             let (x, y) = self.place.tensors(train, ids)?;
             let batch = Batch { x: &x, y: &y, ids, step: self.at.step as u64, progress };

@@ -9,7 +9,7 @@
 //! draws: a step of `inocula train` has a key of the operating system and four draws a value.
 
 use inocula_core::dp::clip;
-use inocula_core::dp::contributions::{Contributions, portion};
+use inocula_core::dp::contributions::{Contributions, capacity, portion};
 use inocula_core::dp::ghost::PerSample;
 use inocula_core::dp::mechanism::Mechanism;
 use inocula_core::dp::noise::Secret;
@@ -208,7 +208,8 @@ fn losses(network: &Network, params: &Params, x: &Tensor, y: &Tensor) -> Result<
 fn usual_portion(Subject { network, x, y }: &Subject) -> Result<usize> {
     let params = network.params().tracked();
     let losses = losses(network, &params, &x.narrow(0, 0, 1), &y.narrow(0, 0, 1))?;
-    Ok(portion(PerSample::of(&losses, &params.values())?.bytes()))
+    let bytes = PerSample::of(&losses, &params.values())?.bytes();
+    Ok(portion(x.dim(0), capacity(bytes)))
 }
 
 impl Work for Descent {

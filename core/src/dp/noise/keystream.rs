@@ -29,17 +29,18 @@ impl Key {
     /// Word w of block `first + b` at `16 w + b`.
     #[inline(always)]
     pub(super) fn blocks<S: Simd>(&self, simd: S, first: u64, out: &mut [u32; WORDS]) {
-        let counters: [[u32; 2]; BLOCKS] =
-            std::array::from_fn(|block| halves(first.wrapping_add(block as u64)));
-        let [low, high] = [0, 1].map(|half| counters.map(|counter| counter[half]));
+        let (mut low, mut high) = ([0; BLOCKS], [0; BLOCKS]);
+        for block in 0..BLOCKS {
+            [low[block], high[block]] = halves(first.wrapping_add(block as u64));
+        }
         let (low, high) = (S::as_simd_u32s(&low).0, S::as_simd_u32s(&high).0);
         let out = S::as_mut_simd_u32s(out).0;
         let vectors = low.len();
         for (i, (&low, &high)) in low.iter().zip(high).enumerate() {
             let start = self.start(simd, low, high);
             let end = rounds(simd, start);
-            for (word, (start, end)) in start.into_iter().zip(end).enumerate() {
-                out[word * vectors + i] = simd.add_u32s(start, end);
+            for word in 0..16 {
+                out[word * vectors + i] = simd.add_u32s(start[word], end[word]);
             }
         }
     }
@@ -47,15 +48,24 @@ impl Key {
     /// The sixteen words that the rounds begin with.
     #[inline(always)]
     fn start<S: Simd>(&self, simd: S, low: S::u32s, high: S::u32s) -> [S::u32s; 16] {
-        let all = |word| simd.splat_u32s(word);
+        let mut words = [low; 16];
         // "expand 32-byte k".
-        let [c0, c1, c2, c3] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574].map(all);
-        let [k0, k1, k2, k3, k4, k5, k6, k7] = self.words.map(all);
-        let [n0, n1] = self.nonce.map(all);
-        [c0, c1, c2, c3, k0, k1, k2, k3, k4, k5, k6, k7, low, high, n0, n1]
+        for (word, constant) in
+            [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574].iter().enumerate()
+        {
+            words[word] = simd.splat_u32s(*constant);
+        }
+        for word in 0..8 {
+            words[4 + word] = simd.splat_u32s(self.words[word]);
+        }
+        words[13] = high;
+        words[14] = simd.splat_u32s(self.nonce[0]);
+        words[15] = simd.splat_u32s(self.nonce[1]);
+        words
     }
 }
 
+#[inline(always)]
 fn halves(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }

@@ -13,6 +13,8 @@ mod tests;
 
 pub use self::secret::{Origin, Secret, Stream};
 
+use std::cell::RefCell;
+
 use crate::rng::Rng;
 use crate::{Aval, DType, Device, Result, Tensor, bail};
 
@@ -61,25 +63,33 @@ fn upload<D: FnMut(&mut [f64])>(
     }
     let count = aval.shape.numel();
     match aval.dtype {
-        DType::F32 => {
-            let values: Vec<f32> = drawn(count, open, |normal| (std * normal) as f32);
-            Tensor::from_slice(device, &values, &aval.shape)
-        }
+        DType::F32 => KEPT.with_borrow_mut(|values| {
+            values.resize(count.max(values.len()), 0.0);
+            let values = &mut values[..count];
+            draw(values, open, |normal| (std * normal) as f32);
+            Tensor::from_slice(device, values, &aval.shape)
+        }),
         DType::F64 => {
-            let values: Vec<f64> = drawn(count, open, |normal| std * normal);
+            let mut values = vec![0.0; count];
+            draw(&mut values, open, |normal| std * normal);
             Tensor::from_slice(device, &values, &aval.shape)
         }
         DType::I64 => bail!(Shape, "noise: {} cannot hold normal values", aval.dtype),
     }
 }
 
-/// `count` values, each made from one of the standard normal distribution.
-fn drawn<T: Copy + Default + Send, D: FnMut(&mut [f64])>(
-    count: usize,
+thread_local! {
+    /// Memory of the last noise, which that of the next step is drawn into: fresh pages from the system
+    /// cost as much as the draws.
+    static KEPT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Fills `values`, each made from one of the standard normal distribution.
+fn draw<T: Send, D: FnMut(&mut [f64])>(
+    values: &mut [T],
     open: impl Fn(u64) -> D + Sync,
     make: impl Fn(f64) -> T + Sync,
-) -> Vec<T> {
-    let mut values = vec![T::default(); count];
+) {
     let fill = |(i, stretch): (usize, &mut [T])| {
         let mut draw = open(i as u64);
         let mut normal = [0.0; AT_A_TIME];
@@ -94,7 +104,7 @@ fn drawn<T: Copy + Default + Send, D: FnMut(&mut [f64])>(
     let each = stretches.len().div_ceil(threads);
     if threads == 1 || stretches.len() <= 1 {
         stretches.for_each(fill);
-        return values;
+        return;
     }
     let work = |(i, part): (usize, &mut [T])| {
         let stretches = part.chunks_mut(STRETCH).enumerate();
@@ -109,5 +119,4 @@ fn drawn<T: Copy + Default + Send, D: FnMut(&mut [f64])>(
         }
         own.into_iter().for_each(work);
     });
-    values
 }

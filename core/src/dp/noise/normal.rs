@@ -18,6 +18,10 @@
 //! its time tells how often it rejected. Here every group takes the same instructions. They are
 //! additions, multiplications, divisions and square roots, which round alike everywhere, so that the
 //! values do not depend on the processor.
+//!
+//! All of it has to be inlined into the one function that is compiled for the processor's registers.
+//! `inline(always)` does that to functions here, not to those of the standard library that take
+//! closures, such as `map` of arrays; hence the plain loops.
 
 use std::f64::consts::{FRAC_PI_2, LN_2};
 
@@ -54,8 +58,8 @@ impl WithSimd for Fill<'_> {
         let mut pairs = [[0.0; PAIRS]; 2];
         for (group, out) in (self.first..).zip(self.out.chunks_exact_mut(GROUP)) {
             let start = FIRST_BLOCK + group * BLOCKS_OF_GROUP;
-            for (words, start) in words.iter_mut().zip((start..).step_by(BLOCKS)) {
-                self.key.blocks(simd, start, words);
+            for part in 0..3 {
+                self.key.blocks(simd, start + (part * BLOCKS) as u64, &mut words[part]);
             }
             draw(&words, &mut pairs);
             let (first, second) = out.split_at_mut(GROUP / 2);
@@ -70,7 +74,8 @@ impl WithSimd for Fill<'_> {
 fn half_sums(draws: &[f64; PAIRS], out: &mut [f64]) {
     const APART: usize = PAIRS / 4;
     for i in 0..APART {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|quarter| draws[quarter * APART + i]);
+        let (a, b) = (draws[i], draws[APART + i]);
+        let (c, d) = (draws[2 * APART + i], draws[3 * APART + i]);
         out[i] = 0.5 * ((a + b) + (c + d));
     }
 }
@@ -107,7 +112,7 @@ fn direction(turn: u32) -> [f64; 2] {
     let swapped = 0u64.wrapping_sub(u64::from((turn >> 30) & 1));
     let sign = u64::from(turn >> 31) << 63;
     let different = (c ^ s) & swapped;
-    [c ^ different ^ sign, s ^ different ^ sign].map(f64::from_bits)
+    [f64::from_bits(c ^ different ^ sign), f64::from_bits(s ^ different ^ sign)]
 }
 
 /// An integer as a double, by the bits of 2^52 plus that integer: a conversion every processor has.

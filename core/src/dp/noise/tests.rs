@@ -28,6 +28,16 @@ fn seeded() -> Secret {
     Secret::seeded(&Rng::new(20))
 }
 
+fn drawn<T: Copy + Default + Send, D: FnMut(&mut [f64])>(
+    count: usize,
+    open: impl Fn(u64) -> D + Sync,
+    make: impl Fn(f64) -> T + Sync,
+) -> Vec<T> {
+    let mut values = vec![T::default(); count];
+    draw(&mut values, open, make);
+    values
+}
+
 fn cdf(x: f64) -> f64 {
     0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
 }

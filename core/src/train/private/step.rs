@@ -31,7 +31,7 @@ pub(in crate::train) struct PrivateRun {
     account: Account,
     average: Option<Average>,
     /// The most samples of a portion.
-    portion: usize,
+    capacity: usize,
     /// Samples of the data.
     samples: usize,
     /// Expected samples of a batch.
@@ -66,7 +66,7 @@ impl PrivateRun {
             secret,
             account: Account::default(),
             average: config.average.map(Average::new),
-            portion: config.micro_batch.unwrap_or_else(|| contributions::portion(bytes)),
+            capacity: config.micro_batch.unwrap_or_else(|| contributions::capacity(bytes)),
             samples,
             batch: size as f64,
             rate: batches.rate(),
@@ -76,9 +76,9 @@ impl PrivateRun {
         Ok((run, batches))
     }
 
-    /// The most samples of a batch that are worked on at a time.
-    pub(in crate::train) fn portion(&self) -> usize {
-        self.portion
+    /// Samples of a batch of `samples` that are worked on at a time.
+    pub(in crate::train) fn portion(&self, samples: usize) -> usize {
+        contributions::portion(samples, self.capacity)
     }
 
     /// Adds the clipped gradients of some samples to the sums of a step.
