@@ -6,6 +6,8 @@
 //! is does not matter to the result: it is that of the cipher, block for block, as the test against
 //! the generator of `rand_chacha` says, from which keys and coins come.
 
+#![allow(clippy::needless_range_loop, reason = "closures of iterators would not be inlined here")]
+
 use pulp::Simd;
 
 /// Blocks that are made together.

@@ -23,6 +23,8 @@
 //! `inline(always)` does that to functions here, not to those of the standard library that take
 //! closures, such as `map` of arrays; hence the plain loops.
 
+#![allow(clippy::needless_range_loop, reason = "closures of iterators would not be inlined here")]
+
 use std::f64::consts::{FRAC_PI_2, LN_2};
 
 use pulp::{Simd, WithSimd};
