@@ -11,7 +11,7 @@
 //! of consistency against one that lies about who dropped out (section 6.2 of the paper) are not built.
 //!
 //! Masks are ChaCha20 streams over all 256 bits of what HKDF makes of an X25519 secret
-//! ([`keys`], [`masks`]); shares are Shamir's ([`shamir`]); reals become integers of 32 bits with a
+//! (`keys`, `masks`); shares are Shamir's ([`shamir`]); reals become integers of 32 bits with a
 //! stated range ([`fixed_point`]); sums are exact in integers modulo 2^32.
 
 pub mod fixed_point;

@@ -1,7 +1,7 @@
 //! Data reconstruction: the records themselves, from gradients, federated updates, outputs of layers,
 //! or a convex model and all the other records.
 //!
-//! A method gets what was seen ([`Seen`]) and nothing of the records; [`experiment`] makes what is seen,
+//! A method gets what was seen ([`Seen`]) and nothing of the records; `experiment` makes what is seen,
 //! runs the method and judges it. A method is a file with a serde configuration and a line in
 //! [`METHODS`].
 
