@@ -76,7 +76,9 @@ pub(super) fn one_step(device: &Device) -> Outcome {
         let (Some(steps), Some(one)) = (record.robust_accuracy, record.one_step_accuracy) else {
             return Err(format!("not measured: {record:?}").into());
         };
-        ensure(one >= steps && one < 1.0, || format!("{record:?}"))?;
+        // The steps begin at a random point, and may miss a few of 200 samples that one step from the
+        // sample itself finds.
+        ensure(one + 0.02 >= steps && one < 1.0, || format!("{record:?}"))?;
     }
     let fgsm = inocula_core::attack::Fgsm::new(Norm::Linf, EPS);
     let single = watched(AttackConfig::Fgsm(fgsm))?;
