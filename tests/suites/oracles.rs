@@ -1,19 +1,20 @@
 //! Answers of other systems to fixed questions: the golden vectors that README.md of their folder
 //! describes, with the tolerances it states.
 
+#[path = "oracles/published.rs"]
+mod published;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
 use inocula_core::attack::{Attack, AttackConfig, Draws, Fgsm, Goal, Keep, Norm, Pgd, perturb};
-use inocula_core::data::idx;
 use inocula_core::dp::ghost::PerSample;
 use inocula_core::grad::grad;
 use inocula_core::loss::cross_entropy;
-use inocula_core::model::{Classifier, Network, predict};
-use inocula_core::nn::{ModelSpec, Preset, load_params};
-use inocula_core::place::Placement;
+use inocula_core::model::{Classifier, Network};
+use inocula_core::nn::{Preset, load_params};
 use inocula_core::privacy::prior::total_variation;
 use inocula_core::privacy::reconstruction::matching::{Distance, Target, gradients};
 use inocula_core::rng::Rng;
@@ -45,7 +46,14 @@ fn main() -> ExitCode {
         .into_iter()
         .map(|(name, check)| Case::new(name, move |device| with_folder(device, check)))
         .collect();
-    cases.push(Case::new("published_models::counts", |device| with_folder(device, published)));
+    let published: [(&str, FileCheck); 3] = [
+        ("published_models::counts", published::counts),
+        ("published_models::pgd_on_trades", published::pgd),
+        ("published_models::autoattack_on_trades", published::autoattack),
+    ];
+    for (name, check) in published {
+        cases.push(Case::new(name, move |device| with_folder(device, check)));
+    }
     run(cases)
 }
 
@@ -374,47 +382,4 @@ fn gradient_matching(device: &Device, folder: &Path) -> Outcome {
         }
     }
     Ok(())
-}
-
-/// Published networks on the MNIST test set: correct predictions, clean and under FGSM.
-fn published(device: &Device, folder: &Path) -> Outcome {
-    let mnist = match files::mnist() {
-        Ok(mnist) => mnist,
-        Err(why) => return files::skip(&why),
-    };
-    let (_, test) = idx::mnist(&mnist)?;
-    let models = [
-        ("trades_smallcnn", "trades-small-cnn", 0.3, 9948, 9786),
-        ("wong_eps0.1", "wong-small", 0.1, 9820, 9610),
-    ];
-    for (file, preset, eps, clean, attacked) in models {
-        let model = published_model(device, folder, file, preset)?;
-        let place = Placement { batch: 500, ..Placement::new(device) };
-        let config = AttackConfig::Fgsm(Fgsm::new(Norm::Linf, eps)).check()?;
-        let (mut right, mut held) = (0i64, 0i64);
-        let all: Vec<usize> = (0..test.len()).collect();
-        for rows in place.portions(&all) {
-            let (x, y) = place.tensors(&test, rows)?;
-            let seen = predict(&model, &x)?;
-            right += rows.iter().zip(&seen).filter(|(r, c)| test.labels[**r] == **c).count() as i64;
-            let draws = Draws::new(Rng::new(1), rows.iter().map(|&r| r as u64).collect());
-            let outcome = perturb(&*config, &model, &x, &Goal::Untargeted(y), &draws)?;
-            held += outcome.success.iter().filter(|s| !**s).count() as i64;
-        }
-        ensure((right - clean).abs() <= 3, || format!("{file}: {right} right, not {clean}"))?;
-        ensure((held - attacked).abs() <= 3, || format!("{file}: {held} held, not {attacked}"))?;
-    }
-    Ok(())
-}
-
-fn published_model(
-    device: &Device,
-    folder: &Path,
-    file: &str,
-    preset: &str,
-) -> Result<Network, Failed> {
-    let spec: ModelSpec = Preset::find(preset)?.spec(&[1, 28, 28], 10, [0.0, 1.0])?;
-    let path = folder.join("models").join(format!("{file}.safetensors"));
-    let params = load_params(&path, &spec, device, DType::F32)?;
-    Ok(Network::new(spec, params, device)?)
 }
