@@ -80,8 +80,11 @@ pub(crate) fn found(folder: &Path) -> Result<Option<Result<Vec<MembershipReport>
     if audit.weights == weights(folder)? {
         return Ok(Some(Ok(audit.attacks)));
     }
-    Ok(Some(Err(format!(
-        "{} is about other weights and was left out; run `inocula audit membership --force` again",
-        path.display()
-    ))))
+    let again = format!("inocula audit membership {} --force", folder.display());
+    Ok(Some(Err(stale(&path, &again))))
+}
+
+/// The warning that `path` is of an audit of other weights, which the command `again` would renew.
+pub(crate) fn stale(path: &Path, again: &str) -> String {
+    format!("{} is about other weights and was left out; run `{again}`", path.display())
 }

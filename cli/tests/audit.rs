@@ -135,3 +135,42 @@ fn files_that_are_no_ledgers_are_told_apart() {
     std::fs::write(&path, &bytes).unwrap();
     fails(temp.path(), &["dp", "ledger", "ledger"], &["ledger", "damaged", "restore"]);
 }
+
+#[test]
+fn the_audit_of_a_run_stands_in_the_report_beside_its_claim() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let words = |line: &'static str| line.split_whitespace().collect::<Vec<_>>();
+    fails(folder, &words("audit dp missing"), &["missing"]);
+    let train = "train --model logistic --epochs 2 --out";
+    succeeds(folder, &[&words(train)[..], &["plain"]].concat());
+    fails(folder, &words("audit dp plain"), &["plain", "without noise", "--dp-epsilon"]);
+    let output = run(folder, &words("audit dp plain --steps 3"));
+    assert_eq!(output.status.code(), Some(2), "a run has its own steps");
+
+    let private = [&words(train)[..], &words("private --dp-epsilon 3")].concat();
+    succeeds(folder, &private);
+    let text = succeeds(folder, &words("audit dp private --canaries 300"));
+    assert!(text.contains("claimed epsilon 2.99") || text.contains("claimed epsilon 3"), "{text}");
+    fails(folder, &words("audit dp private"), &["dp.json", "--force"]);
+    succeeds(folder, &words("audit dp private --canaries 400 --force"));
+
+    succeeds(
+        folder,
+        &words("evaluate plain private --eps 0.1 --attacks fgsm --samples 20 --out both"),
+    );
+    let read = |name: &str| std::fs::read_to_string(folder.join("both").join(name)).unwrap();
+    let report: Value = serde_json::from_str(&read("report.json")).unwrap();
+    let [plain, private] = [0, 1].map(|at| &report["models"][at]);
+    assert!(plain.get("audited_epsilon").is_none());
+    let audited = &private["audited_epsilon"];
+    assert_eq!(audited["canaries"], 400);
+    assert_eq!(audited["exceeded"], false);
+    let claimed = audited["claimed"].as_f64().unwrap();
+    assert!((claimed - private["privacy_budget"]["epsilon"].as_f64().unwrap()).abs() < 1e-9);
+    assert!(audited["epsilon"].as_f64().unwrap() <= claimed);
+    let page = read("report.html");
+    for part in ["Audited epsilon, at least", "not refuted", "Audits of the noisy steps"] {
+        assert!(page.contains(part), "{part}");
+    }
+}

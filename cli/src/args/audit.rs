@@ -16,7 +16,7 @@ pub(crate) struct Audit {
 #[derive(Subcommand)]
 pub(crate) enum AuditCommand {
     /// Attacks this program's noisy steps with canaries; fails if they leak more than is claimed.
-    Dp(AuditDp),
+    Dp(Box<AuditDp>),
     /// Makes samples of a run's classes from its weights, and has another network judge them.
     Inversion(super::AuditInversion),
     /// Reconstructs training records of a run from gradients, updates, or outputs.
@@ -32,18 +32,25 @@ pub(crate) enum AuditCommand {
 /// Flags of `audit dp`.
 #[derive(Flags)]
 pub(crate) struct AuditDp {
+    /// Folder of a private run, whose steps and claim are audited; writes dp.json there, which
+    /// `inocula evaluate` takes up. Without it, name the steps by the flags below.
+    #[arg(conflicts_with_all = ["sampling_rate", "noise_multiplier", "steps", "delta", "claim"])]
+    pub(crate) run: Option<PathBuf>,
+    /// Replaces an earlier dp.json.
+    #[arg(long, requires = "run")]
+    pub(crate) force: bool,
     /// Probability with which a sample joins a batch.
-    #[arg(long, allow_negative_numbers = true)]
-    pub(crate) sampling_rate: f64,
+    #[arg(long, allow_negative_numbers = true, required_unless_present = "run")]
+    pub(crate) sampling_rate: Option<f64>,
     /// Standard deviation of the noise over the clipping norm.
-    #[arg(long, allow_negative_numbers = true)]
-    pub(crate) noise_multiplier: f64,
+    #[arg(long, allow_negative_numbers = true, required_unless_present = "run")]
+    pub(crate) noise_multiplier: Option<f64>,
     /// Noisy steps.
-    #[arg(long)]
-    pub(crate) steps: u64,
+    #[arg(long, required_unless_present = "run")]
+    pub(crate) steps: Option<u64>,
     /// Probability with which the claim may fail.
-    #[arg(long, allow_negative_numbers = true)]
-    pub(crate) delta: f64,
+    #[arg(long, allow_negative_numbers = true, required_unless_present = "run")]
+    pub(crate) delta: Option<f64>,
     /// Canaries, each in the data or not by a coin: more show more, and take longer.
     #[arg(long, default_value_t = 1000)]
     pub(crate) canaries: usize,
@@ -62,8 +69,8 @@ pub(crate) struct AuditDp {
     /// Device that clips and sums.
     #[arg(long, default_value = crate::backends::DEFAULT)]
     pub(crate) backend: String,
-    /// Prints JSON.
-    #[arg(long)]
+    /// Prints JSON; of a run, dp.json has it.
+    #[arg(long, conflicts_with = "run")]
     pub(crate) json: bool,
 }
 

@@ -10,6 +10,7 @@ use inocula_core::dp::audit::{
 };
 use inocula_core::dp::mechanism::Mechanism;
 use inocula_core::dp::noise::Secret;
+use inocula_core::report::{NoisePhase, PrivacyBudget};
 use inocula_core::rng::Rng;
 use inocula_core::{Result, bail};
 use serde::Serialize;
@@ -42,13 +43,62 @@ struct Report<'a> {
     backend: &'a str,
 }
 
+/// The noisy steps that are audited: stretches of equal noise, in their order.
+struct Steps {
+    sampling_rate: f64,
+    phases: Vec<NoisePhase>,
+    delta: f64,
+}
+
+impl Steps {
+    /// Those of a private run, else those that the flags name.
+    fn of(flags: &AuditDp, budget: Option<&PrivacyBudget>) -> Result<Self> {
+        let one = |noise_multiplier, steps| vec![NoisePhase { noise_multiplier, steps }];
+        if let Some(b) = budget {
+            let phases = match b.phases.is_empty() {
+                true => one(b.noise_multiplier, b.steps),
+                false => b.phases.clone(),
+            };
+            return Ok(Steps { sampling_rate: b.sampling_rate, phases, delta: b.delta });
+        }
+        let named = (flags.sampling_rate, flags.noise_multiplier, flags.steps, flags.delta);
+        let (Some(sampling_rate), Some(noise), Some(steps), Some(delta)) = named else {
+            bail!(
+                Config,
+                "audit: name a run, or --sampling-rate, --noise-multiplier, --steps and --delta"
+            );
+        };
+        Ok(Steps { sampling_rate, phases: one(noise, steps), delta })
+    }
+
+    fn total(&self) -> u64 {
+        self.phases.iter().map(|p| p.steps).sum()
+    }
+
+    /// The noise of a step, counted from 0.
+    fn noise_multiplier(&self, step: u64) -> f64 {
+        let mut end = 0;
+        let phase = self.phases.iter().find(|p| {
+            end += p.steps;
+            step < end
+        });
+        phase.or(self.phases.last()).map_or(0.0, |p| p.noise_multiplier)
+    }
+}
+
 fn noisy_steps(flags: &AuditDp) -> Result<()> {
-    let canaries =
-        Canaries { count: flags.canaries, steps: flags.steps, sampling_rate: flags.sampling_rate };
+    let run =
+        flags.run.as_deref().map(|run| leakage::AuditedNoise::open(run, flags)).transpose()?;
+    let steps = Steps::of(flags, run.as_ref().map(leakage::AuditedNoise::budget))?;
+    let canaries = Canaries {
+        count: flags.canaries,
+        steps: steps.total(),
+        sampling_rate: steps.sampling_rate,
+    };
     canaries.check()?;
-    let claim = claimed(flags)?;
+    let claim = claimed(flags, &steps)?;
     let coins = coins(canaries.count, &Rng::new(flags.seed));
-    let scores = scores(flags, &canaries, &coins)?;
+    let scores = scores(flags, &steps, &canaries, &coins)?;
     let verdict = judge(&scores, &coins, &claim, flags.confidence)?;
     let spent = claim.spent();
     if flags.json {
@@ -57,20 +107,25 @@ fn noisy_steps(flags: &AuditDp) -> Result<()> {
     } else {
         show(&verdict, spent, flags);
     }
+    if let Some(run) = run {
+        // Written also if the claim is refuted: then above all it belongs into the report.
+        run.publish(&verdict, spent, flags)?;
+    }
     refuse(&verdict, spent)
 }
 
 /// What is said of the mechanism, from values that were checked.
-fn claimed(flags: &AuditDp) -> Result<Claim> {
-    if !(flags.delta > 0.0 && flags.delta < 1.0) {
-        bail!(Config, "delta {}: must be in (0, 1) for an audit, say 1e-5", flags.delta);
+fn claimed(flags: &AuditDp, steps: &Steps) -> Result<Claim> {
+    if !(steps.delta > 0.0 && steps.delta < 1.0) {
+        bail!(Config, "delta {}: must be in (0, 1) for an audit, say 1e-5", steps.delta);
     }
     if !(flags.confidence > 0.0 && flags.confidence < 1.0) {
         bail!(Config, "confidence {}: must be in (0, 1), say 0.95", flags.confidence);
     }
     let accountant = Accountant::named(&flags.accountant)?;
-    let steps = Accounted::new(flags.sampling_rate, flags.noise_multiplier, flags.steps)?;
-    let claim = Claim::accounted(&[steps], accountant, flags.delta)?;
+    let phase = |p: &NoisePhase| Accounted::new(steps.sampling_rate, p.noise_multiplier, p.steps);
+    let history = steps.phases.iter().map(phase).collect::<Result<Vec<_>>>()?;
+    let claim = Claim::accounted(&history, accountant, steps.delta)?;
     match flags.claim {
         None => Ok(claim),
         Some(epsilon) if epsilon >= 0.0 => Ok(claim.with_epsilon(epsilon)),
@@ -78,19 +133,19 @@ fn claimed(flags: &AuditDp) -> Result<Claim> {
     }
 }
 
-fn scores(flags: &AuditDp, canaries: &Canaries, coins: &[bool]) -> Result<Vec<f64>> {
+fn scores(flags: &AuditDp, steps: &Steps, canaries: &Canaries, coins: &[bool]) -> Result<Vec<f64>> {
     let device = backends::open(&flags.backend)?;
-    let mechanism = Mechanism {
+    let mechanism = |step| Mechanism {
         bound: 1.0,
-        noise_multiplier: flags.noise_multiplier,
-        expected_batch: (0.5 * flags.sampling_rate * flags.canaries as f64).max(1.0),
+        noise_multiplier: steps.noise_multiplier(step),
+        expected_batch: (0.5 * canaries.sampling_rate * canaries.count as f64).max(1.0),
     };
-    mechanism.check()?;
+    mechanism(0).check()?;
     let rng = Rng::new(flags.seed);
     let (sampling, noise) = (Secret::seeded(&rng.child("sampling")), rng.child("noise"));
     gradient_canaries(canaries, coins, &sampling, |step, batch| {
         interrupt::check()?;
-        let noise = noise.index(step);
+        let (mechanism, noise) = (mechanism(step), noise.index(step));
         let norm = EXCESS * mechanism.bound;
         dirac_update(&device, &mechanism, norm, canaries.count, batch, &noise)
     })

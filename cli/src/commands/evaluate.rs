@@ -56,7 +56,7 @@ pub(super) fn run(flags: &Evaluate, quiet: bool) -> Result<()> {
     bar.clear();
     for (model, (leaks, members)) in findings.models.iter_mut().zip(leaks.into_iter().zip(members))
     {
-        leaks.attach(model);
+        findings.warnings.extend(leaks.attach(model));
         match members {
             Some(Ok(mut attacks)) => {
                 // What both made is taken from the evaluation, whose samples are those of all models.

@@ -42,6 +42,7 @@ impl Judge<'_> {
             inversion: None,
             reconstruction: None,
             attributes: None,
+            audited_epsilon: None,
             privacy_budget: contender.training.as_ref().and_then(|t| t.privacy.clone()),
         });
         Ok(())

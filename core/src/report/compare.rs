@@ -215,6 +215,9 @@ fn figures(report: &Report) -> Vec<Figure> {
     all.push(Figure::new("Claimed epsilon", Number, None, |m| {
         m.privacy_budget.as_ref().map(|b| b.epsilon)
     }));
+    all.push(Figure::new("Audited epsilon, at least", Number, None, |m| {
+        m.audited_epsilon.as_ref().map(|a| a.epsilon)
+    }));
     all.push(Figure::new("Training", Seconds, None, |m| m.training.as_ref().map(|t| t.seconds)));
     all
 }

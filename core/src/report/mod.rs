@@ -48,8 +48,8 @@ pub use leakage::{
 };
 pub use membership::{LearntThreshold, MembershipReport, TprAtFpr};
 pub use model::{
-    ClassReport, ClassificationReport, EpochRecord, ModelReport, NoisePhase, PerturbationToFool,
-    PrivacyBudget, TrainingReport,
+    AuditedEpsilon, ClassReport, ClassificationReport, EpochRecord, ModelReport, NoisePhase,
+    PerturbationToFool, PrivacyBudget, TrainingReport,
 };
 pub use picture::{Picture, PictureGrid, PictureRow, Verdict};
 pub use run::{

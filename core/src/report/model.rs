@@ -53,6 +53,9 @@ pub struct ModelReport {
     /// The differential-privacy guarantee, where training gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privacy_budget: Option<PrivacyBudget>,
+    /// What an audit of the noisy steps showed of epsilon, from below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audited_epsilon: Option<AuditedEpsilon>,
     /// Privacy: what the model shows of its classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inversion: Option<InversionReport>,
@@ -287,6 +290,30 @@ impl PrivacyBudget {
         }
         format!("epsilon {:.4} at delta {} ({})", self.epsilon, self.delta, grounds.join(", "))
     }
+}
+
+/// A lower bound of epsilon, from an attack on the program's own noisy steps with the noise, sampling
+/// and number of steps of a training (`dp::audit`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditedEpsilon {
+    /// The largest epsilon that is refuted; 0 if none is.
+    pub epsilon: f64,
+    /// The delta at which it is.
+    pub delta: f64,
+    /// What was claimed for the same steps at that delta.
+    pub claimed: f64,
+    /// Probability with which the audit refutes no claim that holds.
+    pub confidence: f64,
+    /// Canaries, each in the data or not by a coin.
+    pub canaries: usize,
+    /// Canaries that were guessed.
+    pub guesses: usize,
+    /// Right guesses.
+    pub correct: usize,
+    /// The theorem of the bound.
+    pub method: String,
+    /// Whether the claim is refuted, by the bound or by its trade-off curve.
+    pub exceeded: bool,
 }
 
 /// A stretch of noisy steps.

@@ -173,6 +173,7 @@ fn model(traits: &Traits, noise: &mut Noise) -> ModelReport {
         inversion: None,
         reconstruction: None,
         attributes: None,
+        audited_epsilon: None,
         name: traits.name.into(),
         baseline,
         parameters: 21_802,

@@ -1,16 +1,19 @@
 //! The commands that attack the training data of a run: model inversion, data reconstruction, attribute
-//! inference. Each writes one JSON file, from which `evaluate` takes what it reports.
+//! inference, and the audit of its noise. Each writes one JSON file, from which `evaluate` takes what it
+//! reports.
 
 mod attributes;
 mod inversion;
+mod noise;
 mod reconstruction;
 
 use std::path::{Path, PathBuf};
 
 use inocula_core::data::Dataset;
 use inocula_core::report::{
-    AttributesReport, BackendSection, Cell, Column, DatasetSection, HostSection, InversionReport,
-    ModelReport, PictureGrid, ProgramSection, Rate, ReconstructionReport, Spread, Table,
+    AttributesReport, AuditedEpsilon, BackendSection, Cell, Column, DatasetSection, HostSection,
+    InversionReport, ModelReport, PictureGrid, ProgramSection, Rate, ReconstructionReport, Spread,
+    Table,
 };
 use inocula_core::rng::Rng;
 use inocula_core::{Device, Error, ErrorKind, Result, bail, fs};
@@ -23,6 +26,7 @@ use crate::{audits, backends, config, output, reporting, staging};
 
 pub(super) use attributes::run as attributes;
 pub(super) use inversion::run as inversion;
+pub(super) use noise::AuditedNoise;
 pub(super) use reconstruction::run as reconstruction;
 
 /// Larger files of results are refused.
@@ -118,56 +122,57 @@ impl Audited {
 }
 
 /// What audits left in the folder of a run.
+#[derive(Default)]
 pub(super) struct Found {
     inversion: Option<InversionReport>,
     reconstruction: Option<ReconstructionReport>,
     attributes: Option<AttributesReport>,
+    noise: Option<AuditedEpsilon>,
+    /// What was left out, a line each.
+    warnings: Vec<String>,
 }
 
 impl Found {
-    /// Reads it.
+    /// Reads it. What is about other weights than the run has now is left out with a warning.
     ///
     /// # Errors
-    /// A file is damaged, or of other weights than the run has now.
+    /// A file is damaged.
     pub(super) fn read(run: &Path) -> Result<Self> {
-        Ok(Found {
-            inversion: read(run, "inversion")?,
-            reconstruction: read(run, "reconstruction")?,
-            attributes: read(run, "attributes")?,
-        })
+        let mut found = Found::default();
+        let stale = &mut found.warnings;
+        found.inversion = read(run, "inversion", stale)?;
+        found.reconstruction = read(run, "reconstruction", stale)?;
+        found.attributes = read(run, "attributes", stale)?;
+        found.noise = read(run, "dp", stale)?;
+        Ok(found)
     }
 
-    /// Puts it into the report of the run's model.
-    pub(super) fn attach(self, model: &mut ModelReport) {
+    /// Puts it into the report of the run's model, and tells what was left out.
+    pub(super) fn attach(self, model: &mut ModelReport) -> Vec<String> {
         model.inversion = self.inversion;
         model.reconstruction = self.reconstruction;
         model.attributes = self.attributes;
+        model.audited_epsilon = self.noise;
+        self.warnings
     }
 }
 
-fn read<T: DeserializeOwned>(run: &Path, name: &str) -> Result<Option<T>> {
+fn read<T: DeserializeOwned>(run: &Path, name: &str, stale: &mut Vec<String>) -> Result<Option<T>> {
     let path = run.join(format!("{name}.json"));
     if !path.is_file() {
         return Ok(None);
     }
-    let shown = path.display();
+    let (shown, again) =
+        (path.display(), format!("inocula audit {name} {} --force", run.display()));
     let record: Record<T> = match serde_json::from_slice(&fs::read(&path, MAX_BYTES)?) {
         Ok(record) => record,
-        Err(err) => bail!(
-            Data,
-            "{shown}: {err}; repeat `inocula audit {name} {} --force` or remove the file",
-            run.display()
-        ),
+        Err(err) => bail!(Data, "{shown}: {err}; repeat `{again}` or remove the file"),
     };
-    if record.weights != audits::weights(run)? {
-        bail!(
-            Data,
-            "{shown} is of other weights than the run has now; repeat `inocula audit {name} {} \
-             --force` or remove the file",
-            run.display()
-        );
+    if record.weights == audits::weights(run)? {
+        return Ok(Some(record.result));
     }
-    Ok(Some(record.result))
+    stale.push(audits::stale(&path, &again));
+    Ok(None)
 }
 
 /// A configuration as JSON.

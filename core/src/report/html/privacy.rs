@@ -11,7 +11,7 @@ use crate::report::{MembershipReport, ModelReport, Report};
 pub(super) fn body(report: &Report) -> String {
     let figures: Vec<String> =
         [roc(report), low_rates(report), advantages(report)].into_iter().flatten().collect();
-    let tables = [attacks(report), budgets(report)];
+    let tables = [attacks(report), budgets(report), audits(report)];
     format!("{}{}", grid(&figures), tables.into_iter().flatten().collect::<String>())
 }
 
@@ -204,6 +204,33 @@ fn with_interval(value: String, interval: Option<Interval>, show: fn(f64) -> Str
 
 fn score(value: f64) -> String {
     if value.is_finite() { format!("{value:.3}") } else { ABSENT.into() }
+}
+
+/// What audits of noisy steps showed, beside what is claimed.
+fn audits(report: &Report) -> Option<String> {
+    let rows: Vec<Vec<Cell>> = (report.models_in_order().into_iter())
+        .filter_map(|model| {
+            let a = model.audited_epsilon.as_ref()?;
+            let verdict = if a.exceeded { "refuted" } else { "not refuted" };
+            let mut row = vec![Cell::text(model.name.replace('\n', " ")), Cell::text(verdict)];
+            row.extend([a.epsilon, a.claimed, a.delta].map(|v| Cell::text(format::number(v))));
+            row.push(Cell::text(format::percent(a.confidence)));
+            let counts = [a.canaries, a.guesses, a.correct];
+            row.extend(counts.map(|n| Cell::text(format::count(n as u64))));
+            Some(row)
+        })
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let numbers = ["At least", "Claimed", "Delta", "Confidence", "Canaries", "Guessed", "Right"];
+    let columns = ["Audited epsilon", "The claim is"].map(Column::left).into_iter();
+    let columns = columns.chain(numbers.map(Column::right)).collect();
+    let html = table(&Table { columns, rows }, "Audits of the noisy steps");
+    let note = "The noise, sampling and number of steps of each training, run again by this program on \
+                canaries that an auditor tells apart as well as anyone could. A claim that is not refuted \
+                is not proved by that.";
+    Some(format!("<div class=\"card\">\n{html}<p class=\"note\">{note}</p></div>\n"))
 }
 
 /// Differential-privacy guarantees.
