@@ -134,13 +134,17 @@ def fb_deep_fool(attack):
     )
 
 
+# Queries of a round of HopSkipJump that its gradient estimate does not ask: the walk to the boundary.
+WALK = 40
+
+
 def rounds(queries):
-    """The fewest rounds of HopSkipJump with which its gradient estimates alone ask as many."""
+    """The most rounds of HopSkipJump that ask no more than so many."""
     spent, count = 0.0, 0
-    while spent < queries:
+    while spent + 100 * (count + 1) ** 0.5 + WALK <= queries:
         count += 1
-        spent += 100 * count**0.5
-    return count
+        spent += 100 * count**0.5 + WALK
+    return max(count, 1)
 
 
 def fb_hop(constraint):
@@ -182,8 +186,8 @@ FOOLBOX = {
     ),
     ("hop_skip_jump", "l2"): fb_hop("l2"),
     ("hop_skip_jump", "linf"): fb_hop("linf"),
-    # Its queries are its steps, and those of its start and its statistics.
-    ("boundary", "l2"): foolbox_attack(lambda c: fb.BoundaryAttack(steps=c("queries"))),
+    # Besides its steps it asks for its start and its statistics, a sixth of all.
+    ("boundary", "l2"): foolbox_attack(lambda c: fb.BoundaryAttack(steps=c("queries") * 5 // 6)),
     ("spatial", None): foolbox_attack(
         lambda c: fb.SpatialAttack(
             max_translation=c("pixels"),
@@ -278,12 +282,13 @@ ART = {
             net, max_iter=c("steps"), epsilon=c("overshoot"), batch_size=batch, verbose=False
         )
     ),
+    # It asks four times in each step, and twice is what the others do.
     ("ead", "l1"): art_attack(
         lambda net, c, batch: art.ElasticNet(
             net,
             learning_rate=c("lr"),
             binary_search_steps=c("searches"),
-            max_iter=c("steps"),
+            max_iter=c("steps") // 2,
             initial_const=c("weight"),
             beta=c("beta"),
             batch_size=batch,
