@@ -1,0 +1,188 @@
+//! `inocula federate join` and `init`: a node of a real federation, and what its server starts from.
+//!
+//! A node trains as a client of `federate simulate` does, on the part of the data that a client of the
+//! same number has there, from the same streams of randomness: what differs is who averages.
+
+mod folder;
+mod worker;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use inocula_core::data::Dataset;
+use inocula_core::fl::{Federation, Partition};
+use inocula_core::model::Network;
+use inocula_core::nn::init_params;
+use inocula_core::rng::Rng;
+use inocula_core::{DType, ErrorKind, Result, bail};
+use inocula_flower::{Key, Node, Options, Security, Transport};
+
+use self::folder::{Folder, Settings};
+use self::worker::Shard;
+use super::federate;
+use crate::args::{Init, Join};
+use crate::config::RunConfig;
+use crate::{backends, output};
+
+/// Writes the first weights.
+pub(super) fn init(flags: &Init) -> Result<()> {
+    let config = RunConfig::of(&flags.run)?;
+    let out = &flags.run.out;
+    if out.exists() && !flags.run.force {
+        bail!(Io, "{} exists; choose another --out or pass --force", out.display());
+    }
+    let (train, _) = config.datasets()?;
+    let network = first(&config, &train)?;
+    let params = network.params();
+    folder::write_npz(out, params.iter())?;
+    let values: usize = params.values().iter().map(|p| p.shape().numel()).sum();
+    output::line(format!("Written: {} ({} arrays, {values} values)", out.display(), params.len()));
+    Ok(())
+}
+
+/// The network as it is before any training.
+fn first(config: &RunConfig, train: &Dataset) -> Result<Network> {
+    let device = backends::open(&config.backend)?;
+    let spec = config.model.spec(train)?;
+    let params = init_params(&spec, &device, DType::F32, &Rng::new(config.seed).child("init"))?;
+    Network::new(spec, params, &device)
+}
+
+pub(super) fn run(flags: &Join, quiet: bool) -> Result<()> {
+    let out = &flags.train.run.out;
+    if flags.train.resume || flags.train.run.force || flags.train.checkpoint_every.is_some() {
+        bail!(
+            Config,
+            "federate join: a folder is always gone on with; leave out --resume, --force and \
+             --checkpoint-every, and choose another --out to start anew"
+        );
+    }
+    let settings = settings(flags)?;
+    let config = &settings.run;
+    let federation = config.federation.clone().unwrap_or_default();
+    check(&federation, config)?;
+    let security = match (&flags.root_certificates, flags.insecure) {
+        (Some(path), _) => Security::Roots(path.clone()),
+        (None, true) => Security::Insecure,
+        (None, false) => Security::Usual,
+    };
+    let (train, test) = config.datasets()?;
+    federation.check_for(&train)?;
+    let network = first(config, &train)?;
+    let (rows, test) = parts(&settings, &federation, &train, &test)?;
+    let data = train.select(&rows);
+    config.train.check_for(data.len())?;
+
+    let folder = Folder::open(out, &settings, flags.keep_updates)?;
+    let key = Arc::new(Key::load_or_create(&out.join("node.pem"))?);
+    let transport = Transport::new(&flags.superlink, &security, key)?;
+    let patience = Duration::from_secs(flags.patience);
+    let options = Options { patience, ..Options::new(out.join("pending")) };
+    let mut shard = Shard::new(&settings, &federation, network, data, test, folder, quiet)?;
+    match Node::new(transport, options, &mut shard).run() {
+        Err(err) if err.kind() == ErrorKind::Cancelled => {
+            let out = out.display();
+            bail!(
+                Cancelled,
+                "left the federation as asked; the same command with --out {out} rejoins"
+            )
+        }
+        ended => ended,
+    }
+}
+
+/// What the folder says if it is one of a node and the flags say nothing else, and the flags otherwise.
+fn settings(flags: &Join) -> Result<Settings> {
+    let out = &flags.train.run.out;
+    let mut config = federate::client(&flags.train)?;
+    let mut federation = config.federation.take().unwrap_or_default();
+    federate::partition(flags.partition.as_deref(), flags.alpha, &mut federation)?;
+    federation.rounds = flags.rounds.unwrap_or(federation.rounds);
+    let shard = flags.shard.as_deref().map(shard).transpose()?;
+    let [number, of] = shard.unwrap_or([1, 1]);
+    federation.clients = of;
+    config.federation = Some(federation);
+    let asked = Settings { shard: number, run: config };
+    let Some(kept) = Settings::read(out)? else { return Ok(asked) };
+    let mut silent = federate::usual();
+    silent.federation = Some(Federation { clients: 1, ..Federation::default() });
+    // Where it computes may change: that is not what is learnt.
+    let same = |a: &RunConfig, b: &RunConfig| {
+        RunConfig { backend: String::new(), ..a.clone() }
+            == RunConfig { backend: String::new(), ..b.clone() }
+    };
+    let says_nothing = same(&asked.run, &silent) && shard.is_none();
+    if !says_nothing && !(same(&asked.run, &kept.run) && asked.shard == kept.shard) {
+        bail!(
+            Config,
+            "federate join: {} is the folder of a node with another configuration; pass the same flags, none \
+             of them but --superlink and --out, or choose another --out",
+            out.display()
+        );
+    }
+    let backend = match &flags.train.run.backend {
+        Some(backend) => backend.clone(),
+        None => kept.run.backend.clone(),
+    };
+    Ok(Settings { run: RunConfig { backend, ..kept.run }, ..kept })
+}
+
+/// `2/3` as its two numbers.
+fn shard(text: &str) -> Result<[usize; 2]> {
+    let parts = text.split_once('/').map(|(i, n)| (i.parse(), n.parse()));
+    match parts {
+        Some((Ok(i), Ok(n))) if i >= 1 && i <= n => Ok([i, n]),
+        _ => bail!(Config, "--shard {text:?}: write I/N with I from 1 to N, say 1/3"),
+    }
+}
+
+/// What a node cannot do, because only a simulated server does it.
+fn check(federation: &Federation, config: &RunConfig) -> Result<()> {
+    if federation.attackers.is_some() || federation.privacy.is_some() || federation.secure.is_some()
+    {
+        bail!(
+            Config,
+            "federate join: attackers, privacy of clients and secure aggregation are parts of a simulated \
+             federation; remove them from the federation section"
+        );
+    }
+    // Rules of the server are the server's, and there may be fewer nodes here than it counts on.
+    Federation { aggregate: Default::default(), per_round: None, ..federation.clone() }
+        .check(&config.train)
+}
+
+/// The rows of the node's training data, and its part of the test data.
+fn parts(
+    settings: &Settings,
+    federation: &Federation,
+    train: &Dataset,
+    test: &Dataset,
+) -> Result<(Vec<usize>, Dataset)> {
+    let (i, n) = (settings.shard - 1, federation.clients);
+    let rng = Rng::new(settings.run.seed).child("federation");
+    let mut parts = federation.partition.split(&train.labels, train.classes, n, &rng)?;
+    if test.len() < n {
+        bail!(
+            Data,
+            "federate join: {} test samples for {n} nodes; every node needs one",
+            test.len()
+        );
+    }
+    // Judged apart, so that the server's mean by samples is the accuracy on all.
+    let judged = Partition::Iid {}.split(&test.labels, test.classes, n, &rng.child("test"))?;
+    Ok((parts.swap_remove(i), test.select(&judged[i])))
+}
+
+/// The configuration of the node `folder`, for audits of what it sent.
+pub(super) fn configuration(folder: &Path) -> Result<Settings> {
+    match Settings::read(folder)? {
+        Some(settings) => Ok(settings),
+        None => bail!(
+            NotFound,
+            "{} is not the folder of a node; make one with `inocula federate join --out {}`",
+            folder.display(),
+            folder.display()
+        ),
+    }
+}
