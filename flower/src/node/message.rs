@@ -4,7 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use inocula_core::{Result, bail};
 
-use super::{Pending, Reply, Task, TaskKind};
+use super::turn::Pending;
+use super::{Reply, Task, TaskKind};
 use crate::messages::{Elsewhere, Failure, Message, Metadata};
 use crate::objects::{Array, ArraySpec, Deflated, failure, reply as deflate};
 
