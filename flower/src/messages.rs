@@ -314,7 +314,8 @@ pub struct Items {
     pub items: Vec<Item>,
 }
 
-/// A message with its objects as it lies on a node's disk until it is answered.
+/// A message with its objects as it lies on a node's disk: first the one that was received, then the
+/// answer to it, until the SuperLink has all of that.
 #[derive(Clone, PartialEq, Encoded)]
 pub struct Stored {
     /// Number of the node that got it.
@@ -329,4 +330,7 @@ pub struct Stored {
     /// Its objects, in any order.
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub objects: Vec<Vec<u8>>,
+    /// Whether this is the answer.
+    #[prost(bool, tag = "5")]
+    pub is_answer: bool,
 }

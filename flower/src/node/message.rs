@@ -44,7 +44,8 @@ pub(super) fn read(pending: &Pending, specs: &[ArraySpec]) -> Result<Asked> {
     let Some((record, arrays)) = content.arrays else {
         bail!(Data, "message: {name} without weights; send them as a record of arrays");
     };
-    Ok(Asked::Task(Task { kind, run: metadata.run_id, round, arrays }, record))
+    let (message, run) = (metadata.message_id.clone(), metadata.run_id);
+    Ok(Asked::Task(Task { kind, message, run, round, arrays }, record))
 }
 
 fn metadata(pending: &Pending) -> Option<&Metadata> {

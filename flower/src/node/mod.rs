@@ -13,16 +13,18 @@ mod heartbeat;
 mod message;
 mod turn;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use inocula_core::{Error, ErrorKind, Result, bail};
+use inocula_core::{Error, ErrorKind, Result, bail, fs};
 
 use crate::SUPPORTED;
-use crate::messages::Node as NodeNumber;
-use crate::messages::{ActivateRequest, DeactivateRequest, Empty, NodeReply, RegisterRequest};
+use crate::messages::{
+    ActivateRequest, DeactivateRequest, Empty, HeartbeatReply, HeartbeatRequest,
+    Node as NodeNumber, NodeReply, RegisterRequest,
+};
 use crate::objects::{Array, ArraySpec, Limits, Scalar};
 use crate::transport::{Failure, SMALL, Transport};
 use heartbeat::Heartbeat;
@@ -35,6 +37,8 @@ const REJOINS: usize = 3;
 mod code {
     /// The SuperLink knows the key already.
     pub(super) const KEY_IN_USE: u32 = 23;
+    /// The node cannot be activated: it is active.
+    pub(super) const NOT_ACTIVATED: u32 = 2004;
     /// Nodes are registered by an administrator.
     pub(super) const REGISTRATION_DISABLED: u32 = 2001;
 }
@@ -50,16 +54,19 @@ pub struct Options {
     pub poll: Duration,
     /// File of the message that is being worked on.
     pub pending: PathBuf,
+    /// File of the number that the SuperLink gave the node.
+    pub number: PathBuf,
 }
 
 impl Options {
-    /// The usual times, as stock nodes have them, and that file.
-    pub fn new(pending: PathBuf) -> Self {
+    /// The usual times, as stock nodes have them, and files in that folder.
+    pub fn new(folder: &Path) -> Self {
         Options {
             heartbeat: Duration::from_secs(30),
             patience: Duration::from_secs(300),
             poll: Duration::from_secs(1),
-            pending,
+            pending: folder.join("pending"),
+            number: folder.join("number"),
         }
     }
 }
@@ -78,6 +85,8 @@ pub enum TaskKind {
 pub struct Task {
     /// What is asked for.
     pub kind: TaskKind,
+    /// Name of the message: the same if work is asked for again after a kill.
+    pub message: String,
     /// The run of a ServerApp.
     pub run: u64,
     /// Round of the run, from 1, if the server says it.
@@ -247,15 +256,48 @@ impl<'a> Node<'a> {
             Err(Failure::Refused(code::KEY_IN_USE | code::REGISTRATION_DISABLED, _)) => {}
             Err(failure) => return Err(self.transport.error(&failure)),
         }
-        let heartbeat_interval = self.options.heartbeat.as_secs_f64();
-        let activate = ActivateRequest { public_key, heartbeat_interval };
-        let active =
-            self.patiently(|t| t.call::<_, NodeReply>("activate-node", &activate, SMALL))?;
-        let node = active.map_err(|failure| self.transport.error(&failure))?.node_id;
+        let node = self.activate(public_key)?;
         self.number.store(node, Ordering::Relaxed);
         self.forgotten.store(false, Ordering::Relaxed);
+        fs::write_bytes(&self.options.number, node.to_string().as_bytes())?;
         self.worker.hear(&Event::Joined(node));
         Ok(())
+    }
+
+    /// Says that the node is there. A SuperLink that has not noticed that an earlier process of it died
+    /// activates no other; that process's number is then gone on with, by a heartbeat, so that what it was
+    /// sent can be answered.
+    fn activate(&mut self, public_key: Vec<u8>) -> Result<u64> {
+        let heartbeat_interval = self.options.heartbeat.as_secs_f64();
+        let activate = ActivateRequest { public_key, heartbeat_interval };
+        let started = Instant::now();
+        loop {
+            let active = self.patiently(|t| t.call("activate-node", &activate, SMALL))?;
+            let failure = match active {
+                Ok(NodeReply { node_id }) => return Ok(node_id),
+                Err(failure) => failure,
+            };
+            let still_active = matches!(failure, Failure::Refused(code::NOT_ACTIVATED, _));
+            if !still_active || started.elapsed() > self.options.patience {
+                return Err(self.transport.error(&failure));
+            }
+            if let Some(node_id) = self.earlier_number() {
+                let beat =
+                    HeartbeatRequest { node: Some(NodeNumber { node_id }), heartbeat_interval };
+                let beat = self.patiently(|t| t.call("send-node-heartbeat", &beat, SMALL))?;
+                if beat == Ok(HeartbeatReply { success: true }) {
+                    return Ok(node_id);
+                }
+            }
+            // It is active no longer once two heartbeats have not come.
+            self.sleep(SLOWEST)?;
+        }
+    }
+
+    /// The number that an earlier process of this node had.
+    fn earlier_number(&self) -> Option<u64> {
+        let text = fs::read(&self.options.number, 32).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
     }
 
     fn serve(&mut self) -> Result<()> {

@@ -32,7 +32,10 @@ impl Node<'_> {
         match stored {
             Ok(stored) if stored.node_id == self.id() => {
                 self.worker.hear(&Event::TakenUp);
-                self.answer(&Pending(stored))
+                match stored.is_answer {
+                    true => self.push(stored, Duration::ZERO),
+                    false => self.answer(&Pending(stored)),
+                }
             }
             Ok(_) => Err(Trouble::Lost("it was for this node before it joined anew".into())),
             Err(_) => Err(Trouble::Lost(format!("{} is damaged", path.display()))),
@@ -85,7 +88,8 @@ impl Node<'_> {
         }
         let message_object_id = tree.object_id.clone();
         let node_id = self.id();
-        let stored = Stored { node_id, message: Some(message), tree: Some(tree), objects };
+        let stored =
+            Stored { node_id, message: Some(message), tree: Some(tree), objects, is_answer: false };
         fs::write_bytes(&self.options.pending, &stored.encode_to_vec())?;
         let confirm = ConfirmRequest { node: self.node(), run_id, message_object_id };
         self.call::<_, Empty>("confirm-message-received", &confirm, SMALL)?;
@@ -141,9 +145,7 @@ impl Node<'_> {
         match reply {
             Ok((record, reply)) => {
                 let made = message::reply(&message, &record, reply, &specs, self.id());
-                self.push(made, started.elapsed())?;
-                self.forget()?;
-                Ok(())
+                self.send(made, started.elapsed())
             }
             Err(err) if err.kind() == ErrorKind::Numeric => self.refuse(&message, err.message()),
             Err(err) if err.kind() == ErrorKind::Cancelled => Err(err.into()),
@@ -154,9 +156,8 @@ impl Node<'_> {
     /// Tells the server that there is no answer, so that it does not wait for one.
     fn refuse(&mut self, message: &Message, why: &str) -> Result<(), Trouble> {
         let made = message::refusal(message, why, self.id());
-        self.push(made, Duration::ZERO)?;
+        self.send(made, Duration::ZERO)?;
         self.worker.hear(&Event::Refused(why.to_owned()));
-        self.forget()?;
         Ok(())
     }
 
@@ -167,17 +168,30 @@ impl Node<'_> {
         Trouble::Fatal(err)
     }
 
-    fn push(&mut self, made: (Message, Deflated), took: Duration) -> Result<(), Trouble> {
+    /// Writes an answer to the disk, and sends it. A SuperLink takes one answer to a message and no other,
+    /// so a process that was killed in between must send the same again.
+    fn send(&mut self, made: (Message, Deflated), took: Duration) -> Result<(), Trouble> {
         let (message, Deflated { tree, objects }) = made;
-        let run_id = message.metadata.as_ref().map_or(0, |m| m.run_id);
+        let objects = objects.into_iter().map(|(_, bytes)| bytes).collect();
+        let (message, tree) = (Some(message), Some(tree));
+        let stored = Stored { node_id: self.id(), message, tree, objects, is_answer: true };
+        fs::write_bytes(&self.options.pending, &stored.encode_to_vec())?;
+        self.push(stored, took)
+    }
+
+    /// Sends an answer, and forgets it once the SuperLink has all of it.
+    fn push(&mut self, answer: Stored, took: Duration) -> Result<(), Trouble> {
+        let Stored { message, tree, objects, .. } = answer;
+        let run_id = message.as_ref().and_then(|m| m.metadata.as_ref()).map_or(0, |m| m.run_id);
         let request = PushMessagesRequest {
             node: self.node(),
-            messages: vec![message],
-            trees: vec![tree],
+            messages: message.into_iter().collect(),
+            trees: tree.into_iter().collect(),
             runtimes: vec![took.as_secs_f64()],
         };
         let reply: PushMessagesReply = self.call("push-messages", &request, SMALL)?;
-        for (object_id, object_content) in objects {
+        for object_content in objects {
+            let object_id = id(&object_content);
             if !reply.objects_to_push.contains(&object_id) {
                 continue;
             }
@@ -189,6 +203,7 @@ impl Node<'_> {
                 return Err(Trouble::Lost("the server does not take a part of the answer".into()));
             }
         }
+        self.forget()?;
         Ok(())
     }
 

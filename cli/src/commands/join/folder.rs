@@ -1,6 +1,6 @@
 //! The folder of a node.
 //!
-//! `config.toml` and `node.toml` say what it does, `node.pem` who it is, `rounds.json` what it did, `updates`
+//! `config.toml` and `node.toml` say what it does, `node.pem` and `number` who it is, `rounds.json` what it did, `updates`
 //! holds the last weights that it got and sent, `pending` the message that it works on, `ledger` what
 //! privacy it spent. Every file is whole or not there, and is written in an order in which a process that
 //! is killed at any point has lost nothing but its current work.
@@ -63,6 +63,8 @@ impl Settings {
 pub(in crate::commands) struct Entry {
     /// `train` or `evaluate`.
     pub(in crate::commands) kind: String,
+    /// Name of the message that asked for it.
+    pub(in crate::commands) message: String,
     /// The run of the server, a number as text.
     pub(in crate::commands) run: String,
     /// Round of the run, from 1.
@@ -122,6 +124,10 @@ impl Folder {
 
     /// Adds what was done, with the update if there is one.
     pub(super) fn add(&mut self, mut entry: Entry, update: Option<&Update>) -> Result<()> {
+        // Done before a kill, and now again.
+        if self.entries.last().is_some_and(|last| last.message == entry.message) {
+            self.entries.pop();
+        }
         if let Some(update) = update {
             let name = format!("update-{:05}.npz", self.updates() + 1);
             update.write(&self.path.join("updates").join(&name))?;

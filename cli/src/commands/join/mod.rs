@@ -78,7 +78,7 @@ pub(super) fn run(flags: &Join, quiet: bool) -> Result<()> {
     let key = Arc::new(Key::load_or_create(&out.join("node.pem"))?);
     let transport = Transport::new(&flags.superlink, &security, key)?;
     let patience = Duration::from_secs(flags.patience);
-    let options = Options { patience, ..Options::new(out.join("pending")) };
+    let options = Options { patience, ..Options::new(out) };
     let mut shard = Shard::new(&settings, &federation, network, data, test, folder, quiet)?;
     match Node::new(transport, options, &mut shard).run() {
         Err(err) if err.kind() == ErrorKind::Cancelled => {

@@ -180,6 +180,7 @@ impl Worker for Shard {
         let samples = if update.is_some() { self.data.len() } else { self.test.len() };
         let entry = Entry {
             kind: if update.is_some() { "train" } else { "evaluate" }.into(),
+            message: task.message.clone(),
             run: task.run.to_string(),
             round,
             samples,
