@@ -13,6 +13,7 @@ use inocula_core::{Error, ErrorKind, Result, bail, fs};
 use prost::Message;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::objects::shown;
 use crate::{Key, SUPPORTED};
 
 /// Answers without objects are not longer, in bytes.
@@ -170,7 +171,7 @@ impl Transport {
         let text = |key: &str| said["info"][key].as_str().unwrap_or_default();
         if !text("title").contains("SuperLink") {
             let what = text("title");
-            return Err(Failure::Foreign(format!("it calls itself {what:.40?}")));
+            return Err(Failure::Foreign(format!("it calls itself {}", shown(what))));
         }
         Ok(Some(text("version").to_owned()))
     }
@@ -233,8 +234,10 @@ fn refused(status: u16, body: &[u8]) -> Failure {
     }
 }
 
+/// A text as one line, without what moves a terminal's cursor.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn roots(path: &PathBuf) -> Result<RootCerts> {

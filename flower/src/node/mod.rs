@@ -25,7 +25,7 @@ use crate::messages::{
     ActivateRequest, DeactivateRequest, Empty, HeartbeatReply, HeartbeatRequest,
     Node as NodeNumber, NodeReply, RegisterRequest,
 };
-use crate::objects::{Array, ArraySpec, Limits, Scalar};
+use crate::objects::{Array, ArraySpec, Limits, Scalar, shown};
 use crate::transport::{Failure, SMALL, Transport};
 use heartbeat::Heartbeat;
 
@@ -239,8 +239,9 @@ impl<'a> Node<'a> {
             _ if version.is_empty() => Ok(()),
             _ => bail!(
                 Unsupported,
-                "the SuperLink runs Flower {version:.20}, and this node speaks with 1.{oldest} to 1.{newest}; \
-                 install one of them there"
+                "the SuperLink runs Flower {}, and this node speaks with 1.{oldest} to 1.{newest}; install \
+                 one of them there",
+                shown(&version)
             ),
         }
     }

@@ -11,7 +11,7 @@ use crate::messages::{
     PullObjectReply, PullObjectRequest, PushMessagesReply, PushMessagesRequest, PushObjectReply,
     PushObjectRequest, Stored,
 };
-use crate::objects::{ArraySpec, Content, Deflated, MAX_OBJECT, decode, id, names};
+use crate::objects::{ArraySpec, Content, Deflated, MAX_OBJECT, decode, id, names, shown};
 use crate::transport::{Failure, SMALL};
 
 /// Tries to get an object whose bytes are not those of its name.
@@ -72,7 +72,12 @@ impl Node<'_> {
 
     /// Gets the objects of a message, writes all to the disk, and only then confirms that they came.
     fn fetch(&mut self, message: Message, tree: ObjectTree) -> Result<Pending, Trouble> {
-        let run_id = message.metadata.as_ref().map_or(0, |m| m.run_id);
+        let (run_id, name) =
+            message.metadata.as_ref().map_or((0, ""), |m| (m.run_id, m.message_id.as_str()));
+        if name != tree.object_id {
+            let why = "message: it is called otherwise than its object";
+            return Err(Error::new(ErrorKind::Data, why).into());
+        }
         let (mut objects, mut total) = (Vec::new(), 0);
         for name in names(&tree, &self.limits)? {
             let bytes = self.object(run_id, &name)?;
@@ -137,7 +142,8 @@ impl Node<'_> {
                 self.worker.work(&task).map(|reply| (record, reply))
             }
             message::Asked::Other(kind) => {
-                return self.refuse(&message, &format!("this node does not answer {kind:.40?}"));
+                return self
+                    .refuse(&message, &format!("this node does not answer {}", shown(&kind)));
             }
             message::Asked::Over => return Err(Trouble::Lost("its time is over".into())),
         };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     Array, ArraySpec, Content, Limits, MAX_DEPTH, MAX_RECORDS, MAX_TEXT, Parts, Scalar, is_id, npy,
-    parts,
+    parts, shown, shown_shape,
 };
 use crate::messages::{Items, Kind, Message, ObjectTree, Value};
 
@@ -36,7 +36,7 @@ fn walk(
         bail!(Data, "objects: nested deeper than {MAX_DEPTH}; the sender does not follow Flower");
     }
     if !is_id(&tree.object_id) {
-        bail!(Data, "objects: {:.70?} is no name of 64 hexadecimal digits", tree.object_id);
+        bail!(Data, "objects: {} is no name of 64 hexadecimal digits", shown(&tree.object_id));
     }
     let mut count = 1;
     for child in &tree.children {
@@ -80,7 +80,7 @@ pub fn decode(
             "ConfigRecord" => found.config.extend(settings(source.get(&record, "ConfigRecord")?)?),
             // Metrics are for servers.
             "MetricRecord" => {}
-            other => bail!(Data, "message: a record of the type {other:.20?}"),
+            other => bail!(Data, "message: a record of the type {}", shown(other)),
         }
     }
     Ok(found)
@@ -105,7 +105,7 @@ impl<'a> Source<'a> {
     fn get(&self, name: &str, kind: &str) -> Result<Parts<'a>> {
         let found = self.parts(name)?;
         if found.kind != kind {
-            bail!(Data, "object: a {:.20} where a {kind} must be", found.kind);
+            bail!(Data, "object: a {} where a {kind} must be", shown(found.kind));
         }
         Ok(found)
     }
@@ -123,7 +123,7 @@ impl<'a> Source<'a> {
                 Json::String(child) if object.children.contains(&child.as_str()) => {
                     found.push((name, child));
                 }
-                _ => bail!(Data, "object: {name:.40?} of a {kind} is none of its children"),
+                _ => bail!(Data, "object: {} of a {kind} is none of its children", shown(&name)),
             }
         }
         Ok(found)
@@ -155,7 +155,11 @@ fn arrays(source: &Source<'_>, record: &str, specs: &[ArraySpec]) -> Result<Vec<
     match there.first() {
         None => Ok(found),
         Some((name, _)) => {
-            bail!(Data, "message: this network has no parameter {name:.40?}; use one model for all")
+            bail!(
+                Data,
+                "message: this network has no parameter {}; use one model for all",
+                shown(name)
+            )
         }
     }
 }
@@ -169,13 +173,13 @@ fn array(source: &Source<'_>, object: &str, spec: &ArraySpec) -> Result<Array> {
         let wanted = &spec.shape;
         bail!(
             Data,
-            "{name}: the shape {:?} is not this network's {wanted:?}",
-            shape.unwrap_or_default()
+            "{name}: the shape {} is not this network's {wanted:?}",
+            shown_shape(&shape.unwrap_or_default())
         );
     }
     let text = |key: &str| said.get(key).and_then(Json::as_str).unwrap_or_default();
     if text("stype") != "numpy.ndarray" {
-        bail!(Data, "{name}: values of the kind {:.40?}; send NumPy's", text("stype"));
+        bail!(Data, "{name}: values of the kind {}; send NumPy's", shown(text("stype")));
     }
     let Some(places) = said.get("arraychunk_ids").and_then(integers) else {
         bail!(Data, "{name}: it does not say of which chunks it is made");
@@ -195,7 +199,7 @@ fn array(source: &Source<'_>, object: &str, spec: &ArraySpec) -> Result<Array> {
     }
     let array = npy::read(&file, spec)?;
     if npy::dtype(&array).0 != text("dtype") {
-        bail!(Data, "{name}: said to be {:.20?}, and is not", text("dtype"));
+        bail!(Data, "{name}: said to be {}, and is not", shown(text("dtype")));
     }
     Ok(array)
 }

@@ -146,13 +146,28 @@ fn parts(bytes: &[u8]) -> Result<Parts<'_>> {
         bail!(Data, "object: its head is no type, children and length");
     };
     if length.parse() != Ok(body.len()) {
-        bail!(Data, "object: its head says {length:.20} bytes, {} follow", body.len());
+        bail!(Data, "object: its head says {} bytes, {} follow", shown(length), body.len());
     }
     let children: Vec<&str> = children.split(',').filter(|child| !child.is_empty()).collect();
     if children.iter().any(|child| !is_id(child)) {
-        bail!(Data, "object: a child of {kind:.20} has no name of 64 hexadecimal digits");
+        bail!(Data, "object: a child of {} has no name of 64 hexadecimal digits", shown(kind));
     }
     Ok(Parts { kind, children, body })
+}
+
+/// A text of the other side as it may stand in a message: in quotes, without anything that ends a line or
+/// moves a terminal's cursor, and not longer than is worth reading.
+pub(crate) fn shown(text: &str) -> String {
+    let start: String = text.chars().take(40).collect();
+    format!("{start:?}")
+}
+
+/// The same of a shape.
+fn shown_shape(shape: &[usize]) -> String {
+    match shape.get(..9) {
+        Some(start) => format!("{:?} and more", &start[..8]),
+        None => format!("{shape:?}"),
+    }
 }
 
 /// Whether a text may be the name of an object.

@@ -7,7 +7,7 @@
 
 use inocula_core::{Result, bail};
 
-use super::{Array, ArraySpec};
+use super::{Array, ArraySpec, shown, shown_shape};
 
 /// Longer headers are refused, in bytes: NumPy pads to 64, and a shape of weights is short.
 const MAX_HEADER: usize = 4096;
@@ -25,8 +25,8 @@ pub(super) fn read(bytes: &[u8], spec: &ArraySpec) -> Result<Array> {
         bail!(Data, "{name}: the header of the array cannot be read");
     };
     if shape != spec.shape {
-        let wanted = &spec.shape;
-        bail!(Data, "{name}: the array is {shape:?}, this network's is {wanted:?}; use one model");
+        let (wanted, shape) = (&spec.shape, shown_shape(&shape));
+        bail!(Data, "{name}: the array is {shape}, this network's is {wanted:?}; use one model");
     }
     if fortran && shape.len() > 1 {
         bail!(Data, "{name}: the array is in Fortran order; send it in C order");
@@ -34,7 +34,7 @@ pub(super) fn read(bytes: &[u8], spec: &ArraySpec) -> Result<Array> {
     let array = match descr {
         "<f4" => values(data, spec.len(), f32::from_le_bytes).map(Array::F32),
         "<f8" => values(data, spec.len(), f64::from_le_bytes).map(Array::F64),
-        _ => bail!(Data, "{name}: dtype {descr:?} is not float32 or float64, little-endian"),
+        _ => bail!(Data, "{name}: dtype {} is not float32 or float64, little-endian", shown(descr)),
     };
     let Some(array) = array else {
         let (n, values) = (data.len(), spec.len());
