@@ -18,12 +18,14 @@ use inocula_core::rng::Rng;
 use inocula_core::{DType, ErrorKind, Result, bail};
 use inocula_flower::{Key, Node, Options, Security, Transport};
 
-use self::folder::{Folder, Settings};
+use self::folder::Folder;
 use self::worker::Shard;
 use super::federate;
 use crate::args::{Init, Join};
 use crate::config::RunConfig;
 use crate::{backends, output};
+
+pub(super) use self::folder::{Entry, Settings, Update, entries};
 
 /// Writes the first weights.
 pub(super) fn init(flags: &Init) -> Result<()> {
@@ -159,9 +161,7 @@ fn parts(
     train: &Dataset,
     test: &Dataset,
 ) -> Result<(Vec<usize>, Dataset)> {
-    let (i, n) = (settings.shard - 1, federation.clients);
-    let rng = Rng::new(settings.run.seed).child("federation");
-    let mut parts = federation.partition.split(&train.labels, train.classes, n, &rng)?;
+    let n = federation.clients;
     if test.len() < n {
         bail!(
             Data,
@@ -170,8 +170,18 @@ fn parts(
         );
     }
     // Judged apart, so that the server's mean by samples is the accuracy on all.
-    let judged = Partition::Iid {}.split(&test.labels, test.classes, n, &rng.child("test"))?;
-    Ok((parts.swap_remove(i), test.select(&judged[i])))
+    let rng = Rng::new(settings.run.seed).child("federation").child("test");
+    let judged = Partition::Iid {}.split(&test.labels, test.classes, n, &rng)?;
+    Ok((rows(settings, train)?, test.select(&judged[settings.shard - 1])))
+}
+
+/// The rows of the training data that are the node's.
+pub(super) fn rows(settings: &Settings, train: &Dataset) -> Result<Vec<usize>> {
+    let federation = settings.run.federation.clone().unwrap_or_default();
+    let rng = Rng::new(settings.run.seed).child("federation");
+    let clients = federation.clients;
+    let mut parts = federation.partition.split(&train.labels, train.classes, clients, &rng)?;
+    Ok(parts.swap_remove(settings.shard - 1))
 }
 
 /// The configuration of the node `folder`, for audits of what it sent.

@@ -4,6 +4,7 @@
 mod attributes;
 mod inversion;
 mod reconstruction;
+mod updates;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use crate::{audits, backends, config, output, reporting, staging};
 pub(super) use attributes::run as attributes;
 pub(super) use inversion::run as inversion;
 pub(super) use reconstruction::run as reconstruction;
+pub(super) use updates::run as updates;
 
 /// Larger files of results are refused.
 const MAX_BYTES: u64 = 256 << 20;
