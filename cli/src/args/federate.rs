@@ -73,6 +73,10 @@ pub(crate) struct Join {
     /// otherwise.
     #[arg(long)]
     pub(crate) rounds: Option<usize>,
+    /// Leaves train_loss out of the metrics: for a federation of which other nodes train privately and tell
+    /// none, because Flower's strategies want the same metrics of all.
+    #[arg(long)]
+    pub(crate) no_loss: bool,
     /// Seconds that the server may be away before the node gives up.
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     pub(crate) patience: u64,

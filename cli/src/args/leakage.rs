@@ -176,8 +176,8 @@ pub(crate) struct AuditAttributes {
 /// Flags of `audit updates`.
 #[derive(Flags)]
 pub(crate) struct AuditUpdates {
-    /// Folders of nodes, made by `inocula federate join`; results go to a folder `run` within each, which
-    /// `evaluate` takes.
+    /// Folders of nodes, made by `inocula federate join`; results go to a run folder
+    /// `NAME-update` within each, which `evaluate` takes.
     #[arg(required = true)]
     pub(crate) nodes: Vec<PathBuf>,
     /// Round whose update is attacked; the last one by default.

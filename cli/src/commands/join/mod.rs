@@ -81,7 +81,8 @@ pub(super) fn run(flags: &Join, quiet: bool) -> Result<()> {
     let transport = Transport::new(&flags.superlink, &security, key)?;
     let patience = Duration::from_secs(flags.patience);
     let options = Options { patience, ..Options::new(out) };
-    let mut shard = Shard::new(&settings, &federation, network, data, test, folder, quiet)?;
+    let mut shard =
+        Shard::new(&settings, network, data, test, folder)?.telling(!flags.no_loss, quiet);
     match Node::new(transport, options, &mut shard).run() {
         Err(err) if err.kind() == ErrorKind::Cancelled => {
             let out = out.display();

@@ -35,18 +35,18 @@ pub(super) struct Shard {
     specs: Vec<ArraySpec>,
     folder: Folder,
     rng: Rng,
+    /// Whether the server is told the loss.
+    loss: bool,
     quiet: bool,
 }
 
 impl Shard {
     pub(super) fn new(
         settings: &Settings,
-        federation: &Federation,
         network: Network,
         data: Dataset,
         test: Dataset,
         folder: Folder,
-        quiet: bool,
     ) -> Result<Self> {
         let config = settings.run.train.clone();
         let rng = Rng::new(settings.run.seed).child("federation");
@@ -62,7 +62,7 @@ impl Shard {
         };
         Ok(Shard {
             number: settings.shard - 1,
-            federation: federation.clone(),
+            federation: settings.run.federation.clone().unwrap_or_default(),
             specs: network.params().iter().map(spec).collect(),
             config,
             network,
@@ -72,8 +72,14 @@ impl Shard {
             attacked,
             folder,
             rng,
-            quiet,
+            loss: true,
+            quiet: false,
         })
+    }
+
+    /// Whether it tells the server its loss, and the user nothing.
+    pub(super) fn telling(self, loss: bool, quiet: bool) -> Self {
+        Shard { loss, quiet, ..self }
     }
 
     /// Puts weights into the network.
@@ -195,7 +201,7 @@ impl Worker for Shard {
         self.folder.add(entry, update.as_ref())?;
         let mut metrics = vec![("num-examples".to_owned(), Scalar::Int(samples as i64))];
         let figures = [
-            ("train_loss", loss),
+            ("train_loss", loss.filter(|_| self.loss)),
             ("clean_accuracy", Some(clean)),
             ("adversarial_accuracy", robust),
         ];

@@ -6,7 +6,7 @@
 //! attacks see the difference as secure aggregation would show it: in 32-bit words under masks, of which
 //! only the sum over all nodes means something.
 //!
-//! The result is a run folder beside what the node keeps, so `inocula evaluate` puts it beside others.
+//! The result is a run folder `NODE-update` beside what the node keeps, so `inocula evaluate` puts it beside others.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -54,6 +54,12 @@ pub(in crate::commands) fn run(flags: &AuditUpdates, quiet: bool) -> Result<()> 
     Ok(())
 }
 
+/// The name of a node: the last part of its path.
+fn name(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    whole.file_name().map_or("node".into(), |n| n.to_string_lossy().into_owned())
+}
+
 /// A node whose update is attacked.
 struct Node {
     settings: Settings,
@@ -70,7 +76,8 @@ struct Node {
 
 fn one(flags: &AuditUpdates, folder: &Path, bar: &mut Bar) -> Result<()> {
     let node = Node::open(flags, folder)?;
-    let out = folder.join("run");
+    // The last part of a run's path is its name in reports.
+    let out = folder.join(format!("{}-update", name(folder)));
     runs::prepare(&out, "metrics.json", flags.force)?;
     let nodes = node.settings.run.federation.as_ref().map_or(1, |f| f.clients);
     let masked = match nodes >= FEWEST_NODES {
@@ -267,7 +274,7 @@ impl Node {
         runs::write(out, config, network, &metrics, ledger.as_deref())?;
         let weights = audits::weights(out)?;
         let seed = flags.seed.unwrap_or(config.seed);
-        let model = folder.file_name().map_or("node".into(), |n| n.to_string_lossy().into_owned());
+        let model = name(folder);
         let record = Record {
             created: reporting::now(),
             program: reporting::program(),
