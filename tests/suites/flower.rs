@@ -17,6 +17,8 @@ mod place;
 mod program;
 #[path = "flower/server.rs"]
 mod server;
+#[path = "flower/updates.rs"]
+mod updates;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -45,6 +47,7 @@ const LIVE: &[(&str, Check)] = &[
     ("live::three_nodes_average_exactly_and_learn", live::rounds),
     ("live::a_restarted_server_is_joined_anew", live::restart),
     ("live::certificates_are_checked", live::certificates),
+    ("live::what_updates_give_away_and_to_whom", updates::give_away),
 ];
 
 fn main() -> ExitCode {
