@@ -138,10 +138,9 @@ pub(super) fn killed() -> Result<(), Failed> {
     assert!(node.join("pending").exists() && entries(&node).is_empty());
     let key = std::fs::read(node.join("node.pem")).unwrap();
     // What it does from here on is quick; the message is the same, which the server sends once.
-    for name in ["config.toml"] {
-        let text = std::fs::read_to_string(node.join(name)).unwrap();
-        std::fs::write(node.join(name), text.replace("epochs = 100000", "epochs = 1")).unwrap();
-    }
+    let config = node.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("epochs = 100000", "epochs = 1")).unwrap();
     let again = Running::join(folder.path(), "node", &server.address, &["--insecure"]);
     let answer = server.pushed(0);
     assert!(answer.error.is_none(), "{answer:?}");

@@ -164,23 +164,30 @@ pub(in crate::commands) fn entries(folder: &Path) -> Result<Vec<Entry>> {
 
 /// The weights of a round: what the server sent, and what it got. All it sees of the data.
 pub(in crate::commands) struct Update {
-    /// Name, shape, values before, values after.
-    pub(in crate::commands) arrays: Vec<(String, Vec<usize>, [Vec<f32>; 2])>,
+    /// The parameters, in their order.
+    pub(in crate::commands) arrays: Vec<Moved>,
+}
+
+/// A parameter before and after a round.
+pub(in crate::commands) struct Moved {
+    pub(in crate::commands) name: String,
+    pub(in crate::commands) shape: Vec<usize>,
+    /// Its values as they came, and as they were sent.
+    pub(in crate::commands) sides: [Vec<f32>; 2],
 }
 
 impl Update {
     fn write(&self, path: &Path) -> Result<()> {
         let mut all = Vec::new();
         for (i, side) in ["before", "after"].iter().enumerate() {
-            for (name, shape, values) in &self.arrays {
-                all.push((format!("{side}.{name}"), shape.clone(), values[i].clone()));
+            for Moved { name, shape, sides } in &self.arrays {
+                all.push((format!("{side}.{name}"), shape.clone(), sides[i].clone()));
             }
         }
         npz(path, all)
     }
 
     /// Reads one back whose parameters are called `names`.
-
     pub(in crate::commands) fn read(path: &Path, names: &[&str]) -> Result<Self> {
         let bytes = fs::read(path, MAX_BYTES)?;
         let failed = |e: &dyn std::fmt::Display| {
@@ -196,7 +203,8 @@ impl Update {
             let (before, after) = (side("before")?, side("after")?);
             let values = |a: &ArrayD<f32>| a.iter().copied().collect::<Vec<f32>>();
             let shape = before.shape().to_vec();
-            arrays.push(((*name).to_owned(), shape, [values(&before), values(&after)]));
+            let sides = [values(&before), values(&after)];
+            arrays.push(Moved { name: (*name).to_owned(), shape, sides });
         }
         Ok(Update { arrays })
     }

@@ -25,7 +25,7 @@ use crate::args::{Init, Join};
 use crate::config::RunConfig;
 use crate::{backends, output};
 
-pub(super) use self::folder::{Entry, Settings, Update, entries};
+pub(super) use self::folder::{Entry, Moved, Settings, Update, entries};
 
 /// Writes the first weights.
 pub(super) fn init(flags: &Init) -> Result<()> {
@@ -116,7 +116,8 @@ fn settings(flags: &Join) -> Result<Settings> {
             == RunConfig { backend: String::new(), ..b.clone() }
     };
     let says_nothing = same(&asked.run, &silent) && shard.is_none();
-    if !says_nothing && !(same(&asked.run, &kept.run) && asked.shard == kept.shard) {
+    let says_the_same = same(&asked.run, &kept.run) && asked.shard == kept.shard;
+    if !(says_nothing || says_the_same) {
         bail!(
             Config,
             "federate join: {} is the folder of a node with another configuration; pass the same flags, none \

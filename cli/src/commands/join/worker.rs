@@ -14,7 +14,7 @@ use inocula_core::train::TrainConfig;
 use inocula_core::{Result, Tensor, bail};
 use inocula_flower::{Array, ArraySpec, Event, Reply, Scalar, Task, TaskKind, Worker};
 
-use super::folder::{Entry, Folder, Settings, Update};
+use super::folder::{Entry, Folder, Moved, Settings, Update};
 use crate::{interrupt, output};
 
 /// Samples judged at once.
@@ -120,8 +120,10 @@ impl Shard {
             bail!(Numeric, "training: weights became infinite; lower the learning rate");
         }
         let sides = before.into_iter().zip(after);
-        let array = |(spec, (before, after)): (&ArraySpec, (Vec<f32>, Vec<f32>))| {
-            (spec.name.clone(), spec.shape.clone(), [before, after])
+        let array = |(spec, (before, after)): (&ArraySpec, (Vec<f32>, Vec<f32>))| Moved {
+            name: spec.name.clone(),
+            shape: spec.shape.clone(),
+            sides: [before, after],
         };
         let arrays = self.specs.iter().zip(sides).map(array).collect();
         Ok((Update { arrays }, loss, spent))
@@ -208,7 +210,7 @@ impl Worker for Shard {
         for (name, value) in figures {
             metrics.extend(value.map(|value| (name.to_owned(), Scalar::Float(value))));
         }
-        let after = |(_, _, [_, after]): (String, Vec<usize>, [Vec<f32>; 2])| Array::F32(after);
+        let after = |Moved { sides: [_, after], .. }| Array::F32(after);
         let arrays = update.map(|update| update.arrays.into_iter().map(after).collect());
         Ok(Reply { arrays, metrics })
     }

@@ -33,7 +33,7 @@ use inocula_core::{DType, Result, Tensor, bail};
 use super::{Record, json, rate, show, spread};
 use crate::args::AuditUpdates;
 use crate::audits::{self, MembershipAudit};
-use crate::commands::join::{self, Entry, Settings, Update};
+use crate::commands::join::{self, Entry, Moved, Settings, Update};
 use crate::progress::Bar;
 use crate::runs::{self, Metrics};
 use crate::{backends, output, reporting};
@@ -107,11 +107,8 @@ impl Node {
     fn open(flags: &AuditUpdates, folder: &Path) -> Result<Self> {
         let settings = join::configuration(folder)?;
         let entries = join::entries(folder)?;
-        let trained = entries.into_iter().filter(|e| e.update.is_some());
-        let chosen = match flags.round {
-            Some(round) => trained.filter(|e| e.round == round).last(),
-            None => trained.last(),
-        };
+        let wanted = |e: &Entry| flags.round.is_none_or(|round| e.round == round);
+        let chosen = entries.into_iter().rfind(|e| e.update.is_some() && wanted(e));
         let Some(entry) = chosen else {
             bail!(NotFound, "the node has sent no update (of that round); let it train first");
         };
@@ -126,10 +123,9 @@ impl Node {
         let file = folder.join("updates").join(entry.update.as_deref().unwrap_or_default());
         let update = Update::read(&file, &names)?;
         let side = |i: usize| {
-            let tensor =
-                |(like, (_, _, sides)): (&Tensor, &(String, Vec<usize>, [Vec<f32>; 2]))| {
-                    Tensor::from_slice(&device, &sides[i], &like.shape())
-                };
+            let tensor = |(like, moved): (&Tensor, &Moved)| {
+                Tensor::from_slice(&device, &moved.sides[i], &like.shape())
+            };
             let values = like.values().into_iter().zip(&update.arrays).map(tensor);
             let params = like.with_values(values.collect::<Result<_>>()?)?;
             Network::new(spec.clone(), params, &device)
