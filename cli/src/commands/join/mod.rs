@@ -198,3 +198,44 @@ pub(super) fn configuration(folder: &Path) -> Result<Settings> {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_count_from_one() {
+        assert_eq!(shard("1/3").unwrap(), [1, 3]);
+        assert_eq!(shard("3/3").unwrap(), [3, 3]);
+        for wrong in ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", ""] {
+            assert!(shard(wrong).unwrap_err().to_string().contains("--shard"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_simulated_server_does_is_refused() {
+        let config = federate::usual();
+        let secure = Federation { secure: Some(Default::default()), ..Federation::default() };
+        let text = check(&secure, &config).unwrap_err().to_string();
+        assert!(text.contains("simulated"), "{text}");
+        check(&Federation { clients: 1, ..Federation::default() }, &config).unwrap();
+    }
+
+    #[test]
+    fn nodes_share_the_data_and_the_judgement_without_overlap() {
+        let mut run = federate::usual();
+        let federation = Federation { clients: 3, ..Federation::default() };
+        run.federation = Some(federation.clone());
+        let (train, test) = run.datasets().unwrap();
+        let (mut rows, mut judged) = (Vec::new(), 0);
+        for shard in 1..=3 {
+            let settings = Settings { shard, run: run.clone() };
+            let (own, part) = parts(&settings, &federation, &train, &test).unwrap();
+            rows.extend(own);
+            judged += part.len();
+        }
+        rows.sort_unstable();
+        assert_eq!(rows, (0..train.len()).collect::<Vec<_>>());
+        assert_eq!(judged, test.len());
+    }
+}
