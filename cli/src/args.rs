@@ -19,8 +19,12 @@ use inocula_core::train::RULES;
 pub(crate) use self::audit::{Audit, AuditCommand, AuditDp, DpLedger};
 pub(crate) use self::check::{CheckFlags, NoCheckFlags};
 pub(crate) use self::evaluate::Evaluate;
-pub(crate) use self::federate::{ClientPrivacyFlags, Federate, FederateCommand, Simulate};
-pub(crate) use self::leakage::{AuditAttributes, AuditInversion, AuditReconstruction, AuditedRun};
+pub(crate) use self::federate::{
+    ClientPrivacyFlags, Federate, FederateCommand, Init, Join, Simulate,
+};
+pub(crate) use self::leakage::{
+    AuditAttributes, AuditInversion, AuditReconstruction, AuditUpdates, AuditedRun,
+};
 pub(crate) use self::privacy::{AuditExposure, AuditMembership};
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::plugins::{self, PLUGINS};
-use crate::setup::libtorch;
+use crate::setup::{flower, libtorch};
 use crate::workspace::{cargo, run as execute};
 use crate::{Command, Outcome, bench, sanitize, test, tidy};
 
@@ -33,8 +33,11 @@ const STEPS: &[Step] = &[
     Step { name: "bench", run: bench::smoke },
 ];
 
-/// Fetches what the required backends need. The others are left out where it is missing.
+/// Fetches what the required backends and suites need. The others are left out where it is missing.
 fn setup() -> Outcome {
+    if flower::required() {
+        flower::install()?;
+    }
     match PLUGINS.iter().any(|plugin| plugin.name == "tch" && plugin.required()) {
         true => libtorch::record(&libtorch::install(None)?),
         false => Ok(()),

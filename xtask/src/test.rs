@@ -10,6 +10,7 @@ use std::process::{Command as Process, Stdio};
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::plugins::{self, PLUGINS};
+use crate::setup::flower;
 use crate::tally::Tally;
 use crate::workspace::{cargo, root, run as execute, shown, target};
 use crate::{Command, Outcome};
@@ -42,6 +43,7 @@ pub(crate) fn extra(args: &ArgMatches) -> Vec<String> {
 pub(crate) fn run(extra: &[String], release_demo: bool) -> Outcome {
     let mut suite = Suite { tally: Tally::default(), data: find_data(), plugins: Vec::new() };
     suite.report_data();
+    suite.report_flower();
     suite.build_plugins();
     suite.cargo_tests(extra);
     if release_demo {
@@ -108,6 +110,15 @@ impl Suite {
         }
     }
 
+    /// The suite that joins a Flower federation finds its server by this too.
+    fn report_flower(&mut self) {
+        match flower::find() {
+            Ok(folder) => println!("test: Flower found: {}", folder.display()),
+            Err(why) if flower::required() => self.fail(&format!("Flower is required here: {why}")),
+            Err(why) => println!("test: Flower skipped: {why}"),
+        }
+    }
+
     /// Builds the other backends. One that cannot be built here is left out with its reason, unless
     /// `INOCULA_REQUIRE_BACKENDS` asks for it.
     fn build_plugins(&mut self) {
@@ -128,6 +139,9 @@ impl Suite {
             && std::env::var_os("INOCULA_BACKEND_PATH").is_none()
         {
             command.env("INOCULA_BACKEND_PATH", path);
+        }
+        if let Ok(folder) = flower::find() {
+            command.env(flower::VARIABLE, folder);
         }
         for Data { variable, folder, .. } in self.data.iter().filter(|d| d.folder.is_dir()) {
             command.env(variable, folder);

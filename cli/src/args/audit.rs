@@ -21,6 +21,8 @@ pub(crate) enum AuditCommand {
     Inversion(super::AuditInversion),
     /// Reconstructs training records of a run from gradients, updates, or outputs.
     Reconstruction(Box<super::AuditReconstruction>),
+    /// Attacks the updates that nodes of a federation sent, as their server could.
+    Updates(super::AuditUpdates),
     /// Guesses masked fields of a run's records from the rest of them and its model.
     Attributes(super::AuditAttributes),
     /// Attacks the training data of runs: can they be told from other samples?

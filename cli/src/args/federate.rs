@@ -1,9 +1,11 @@
 //! Flags of `federate`: those of `train`, which say what a client does, and those of the federation.
 
+use std::path::PathBuf;
+
 use clap::{Args as Flags, Subcommand};
 use inocula_core::fl::{AGGREGATORS, ATTACKERS};
 
-use super::{Train, listed};
+use super::{RunFlags, Train, listed};
 
 /// Flags of `federate`.
 #[derive(Flags)]
@@ -18,6 +20,69 @@ pub(crate) struct Federate {
 pub(crate) enum FederateCommand {
     /// Trains a model in a federation of simulated clients and writes it to a run folder.
     Simulate(Box<Simulate>),
+    /// Writes the weights that a federation starts from to a .npz file, for its server.
+    Init(Init),
+    /// Joins a Flower federation as a node: trains on its own data when the server asks for it.
+    Join(Box<Join>),
+}
+
+/// Flags of `federate init`.
+#[derive(Flags)]
+#[command(mut_arg("out", |a| a.help("File to write, say initial.npz")))]
+#[command(mut_arg("force", |a| a.help("Replaces the file")))]
+pub(crate) struct Init {
+    /// The network.
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+}
+
+/// Flags of `federate join`.
+#[derive(Flags)]
+#[command(mut_arg("epochs", |a| a.help("Passes over the data in a round; 1 without a file")))]
+#[command(mut_arg("batch_size", |a| a.help("Samples a step; 32 without a file")))]
+#[command(mut_arg("optimizer", |a| a.help("sgd, momentum, adam or rmsprop; sgd without a file")))]
+#[command(mut_arg("out", |a| {
+    a.help("Folder of the node: its key, its rounds, its updates; the same one rejoins as the same node")
+}))]
+#[command(mut_arg("resume", |a| a.hide(true)))]
+#[command(mut_arg("force", |a| a.hide(true)))]
+#[command(mut_arg("checkpoint_every", |a| a.hide(true)))]
+pub(crate) struct Join {
+    /// What the node does.
+    #[command(flatten)]
+    pub(crate) train: Train,
+    /// The server, as HOST:PORT: a SuperLink of Flower 1.40 to 1.42.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) superlink: String,
+    /// PEM file of the authority that the server's certificate is of; those of browsers by default.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) root_certificates: Option<PathBuf>,
+    /// Speaks without TLS: for servers on this machine, and for tests.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// The part of the data that is this node's, as I/N: the first of three is 1/3. All by default.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<String>,
+    /// How samples are divided among the N nodes: iid, dirichlet (equal sizes) or dirichlet_by_class.
+    #[arg(long)]
+    pub(crate) partition: Option<String>,
+    /// Concentration of the Dirichlet distribution; 0.5 unless the file says otherwise.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) alpha: Option<f64>,
+    /// Rounds that the server is expected to have, over which a schedule runs; 10 unless the file says
+    /// otherwise.
+    #[arg(long)]
+    pub(crate) rounds: Option<usize>,
+    /// Leaves train_loss out of the metrics: for a federation of which other nodes train privately and tell
+    /// none, because Flower's strategies want the same metrics of all.
+    #[arg(long)]
+    pub(crate) no_loss: bool,
+    /// Seconds that the server may be away before the node gives up.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub(crate) patience: u64,
+    /// Updates that are kept in the folder, the last ones.
+    #[arg(long, default_value_t = 10, value_name = "COUNT")]
+    pub(crate) keep_updates: usize,
 }
 
 /// Flags of `federate simulate`.

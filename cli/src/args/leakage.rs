@@ -172,3 +172,39 @@ pub(crate) struct AuditAttributes {
     #[arg(long, default_value_t = 200)]
     pub(crate) samples: usize,
 }
+
+/// Flags of `audit updates`.
+#[derive(Flags)]
+pub(crate) struct AuditUpdates {
+    /// Folders of nodes, made by `inocula federate join`; results go to a run folder
+    /// `NAME-update` within each, which `evaluate` takes.
+    #[arg(required = true)]
+    pub(crate) nodes: Vec<PathBuf>,
+    /// Round whose update is attacked; the last one by default.
+    #[arg(long)]
+    pub(crate) round: Option<u64>,
+    /// Steps of the search for records.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) steps: usize,
+    /// Starts of the search.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) restarts: usize,
+    /// The attacker knows the labels instead of reading them off the update.
+    #[arg(long)]
+    pub(crate) labels_known: bool,
+    /// PSNR from which a record counts as recovered, in decibels.
+    #[arg(long, default_value_t = 20.0, allow_negative_numbers = true)]
+    pub(crate) recovered_from: f64,
+    /// Test samples that the node's are told from.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) non_members: usize,
+    /// Replaces the results of an earlier audit.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Device; that of the node by default.
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
+    /// Seed of starts and of the choice of test samples; that of the node by default.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}

@@ -28,6 +28,7 @@ pub(super) fn run(flags: &Audit, quiet: bool) -> Result<()> {
         AuditCommand::Dp(flags) => noisy_steps(flags),
         AuditCommand::Inversion(flags) => leakage::inversion(flags, quiet),
         AuditCommand::Reconstruction(flags) => leakage::reconstruction(flags, quiet),
+        AuditCommand::Updates(flags) => leakage::updates(flags, quiet),
         AuditCommand::Attributes(flags) => leakage::attributes(flags, quiet),
         AuditCommand::Membership(flags) => super::membership::run(flags, quiet),
         AuditCommand::Exposure(flags) => super::exposure::run(flags, quiet),

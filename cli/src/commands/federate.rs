@@ -18,7 +18,7 @@ use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Error, ErrorKind, Result, bail};
 
 use super::train;
-use crate::args::{ClientPrivacyFlags, Federate, FederateCommand, Simulate};
+use crate::args::{ClientPrivacyFlags, Federate, FederateCommand, Simulate, Train};
 use crate::config::RunConfig;
 use crate::federation::Keeper;
 use crate::progress::Bar;
@@ -32,6 +32,8 @@ const LEDGERS: &str = "ledgers";
 pub(super) fn run(flags: &Federate, quiet: bool) -> Result<()> {
     match &flags.command {
         FederateCommand::Simulate(flags) => simulate(flags, quiet),
+        FederateCommand::Init(flags) => super::join::init(flags),
+        FederateCommand::Join(flags) => super::join::run(flags, quiet),
     }
 }
 
@@ -217,7 +219,7 @@ fn resumed(flags: &Simulate) -> Result<RunConfig> {
 }
 
 /// What a federation is without a file and flags: local steps of plain SGD, as in the literature.
-fn usual() -> RunConfig {
+pub(super) fn usual() -> RunConfig {
     let mut config = RunConfig { federation: Some(Federation::default()), ..RunConfig::default() };
     config.train.epochs = 1;
     config.train.batch_size = 32;
@@ -233,17 +235,23 @@ fn plain_sgd(lr: Option<f64>) -> OptimizerConfig {
     })
 }
 
-/// The file, with what the flags change.
-fn configure(flags: &Simulate) -> Result<RunConfig> {
-    let mut config = train::configure(&flags.train)?;
-    if flags.train.run.config.is_none() {
+/// What a client trains: the file, with what the flags change.
+pub(super) fn client(flags: &Train) -> Result<RunConfig> {
+    let mut config = train::configure(flags)?;
+    if flags.run.config.is_none() {
         let usual = usual().train;
-        config.train.epochs = flags.train.epochs.unwrap_or(usual.epochs);
-        config.train.batch_size = flags.train.batch_size.unwrap_or(usual.batch_size);
-        if flags.train.optimizer.is_none() {
-            config.train.optimizer = plain_sgd(flags.train.lr);
+        config.train.epochs = flags.epochs.unwrap_or(usual.epochs);
+        config.train.batch_size = flags.batch_size.unwrap_or(usual.batch_size);
+        if flags.optimizer.is_none() {
+            config.train.optimizer = plain_sgd(flags.lr);
         }
     }
+    Ok(config)
+}
+
+/// The file, with what the flags change.
+fn configure(flags: &Simulate) -> Result<RunConfig> {
+    let mut config = client(&flags.train)?;
     let mut federation = config.federation.take().unwrap_or_default();
     sizes(flags, &mut federation)?;
     faults(flags, &mut federation)?;
@@ -264,9 +272,19 @@ fn sizes(flags: &Simulate, federation: &mut Federation) -> Result<()> {
     federation.rounds = flags.rounds.unwrap_or(federation.rounds);
     federation.per_round = flags.per_round.or(federation.per_round);
     federation.evaluate_every = flags.evaluate_every.unwrap_or(federation.evaluate_every);
+    partition(flags.partition.as_deref(), flags.alpha, federation)
+}
+
+/// How data are divided among clients, with what flags change.
+pub(super) fn partition(
+    name: Option<&str>,
+    alpha: Option<f64>,
+    federation: &mut Federation,
+) -> Result<()> {
     let given = federation.partition.alpha();
-    let alpha = flags.alpha.or(given).unwrap_or(0.5);
-    match (&flags.partition, flags.alpha, given) {
+    let asked = alpha;
+    let alpha = alpha.or(given).unwrap_or(0.5);
+    match (name, asked, given) {
         (Some(name), _, _) => federation.partition = Partition::named(name, alpha)?,
         (None, Some(_), None) => bail!(
             Config,

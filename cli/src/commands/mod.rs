@@ -13,6 +13,7 @@ mod evaluate;
 mod exposure;
 mod federate;
 mod import;
+mod join;
 mod leakage;
 mod membership;
 mod plan;

@@ -33,6 +33,65 @@ pub(super) struct Round<'a> {
     pub(super) sizes: [usize; 2],
 }
 
+/// How a client trains in a round, simulated or real.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'a> {
+    /// Its data.
+    pub data: &'a Dataset,
+    /// Its training; there is no monitor, and a batch larger than the data is all of them.
+    pub config: &'a TrainConfig,
+    /// mu of FedProx (Li et al. 2020, equation 2); 0 for none.
+    pub proximal: f64,
+    /// Whether the logarithms of its class shares are added to the logits (Chen et al. 2022, CalFAT).
+    pub calibrate: bool,
+    /// Shares of the whole training between which the round lies; schedules go by it.
+    pub span: [f64; 2],
+    /// Where it writes down what it spends, if it trains privately.
+    pub ledger: Option<&'a Path>,
+}
+
+impl Client<'_> {
+    /// The randomness of client number `client`, from 0, in a round, from 1; `rng` is the federation's.
+    pub fn rng(rng: &Rng, client: usize, round: usize) -> Rng {
+        rng.child("client").index(client as u64).index(round as u64)
+    }
+
+    /// Trains `network` from its weights: the mean loss of the last epoch, none from private training,
+    /// and all that the ledger has after it. `tick` is called at every step, and stops it with an error.
+    ///
+    /// # Errors
+    /// A constant is out of range, the loss became NaN, the device or the ledger failed, or `tick`
+    /// stopped. What was spent by then is told all the same.
+    pub fn train(
+        &self,
+        network: &mut Network,
+        rng: &Rng,
+        tick: &dyn Fn() -> Result<()>,
+    ) -> (Result<Option<f64>>, Vec<Mechanism>) {
+        let delta = self.config.private.as_ref().map_or(0.5, |p| p.delta);
+        let terms = Terms { samples: self.data.len() as u64, delta };
+        let mut watch = Watch::new(tick, self.ledger.map(Path::to_owned), terms);
+        let trained = self.fit(network, rng, &mut watch);
+        let loss = trained.map(|t| t.history.last().and_then(|record| record.loss));
+        (loss, watch.spent())
+    }
+
+    fn fit(&self, network: &mut Network, rng: &Rng, watch: &mut Watch<'_>) -> Result<Trained> {
+        let config = TrainConfig {
+            batch_size: self.config.batch_size.min(self.data.len()),
+            monitor: None,
+            ..self.config.clone()
+        };
+        watch.steps = self.data.len().div_ceil(config.batch_size.max(1)) as u64;
+        let local = Local {
+            proximal: self.proximal,
+            priors: self.calibrate.then(|| shares(self.data)),
+            span: self.span,
+        };
+        fit_local(network, self.data, &config, &local, rng, watch)
+    }
+}
+
 /// What came of a client.
 pub(super) struct Answer {
     /// Its update; none if its loss was no number, so that it has nothing to send.
@@ -50,7 +109,7 @@ impl Round<'_> {
         epochs: usize,
         stop: &AtomicBool,
     ) -> Result<Answer> {
-        let rng = self.rng.child("client").index(client as u64).index(self.number as u64);
+        let rng = Client::rng(self.rng, client, self.number);
         let attacker = self.attacker(client);
         let mut delta = vec![0.0; self.weights.len()];
         // Who does not train says what serves it.
@@ -58,11 +117,10 @@ impl Round<'_> {
         if attacker.is_none_or(Attacker::trains) {
             unflatten(network, self.weights)?;
             let data = self.data(client, attacker, &rng);
-            let mut watch = Watch::new(stop, self.ledger_of(client), self.terms(client));
-            let trained = self.train(network, &data, epochs, &rng, &mut watch);
-            spent = watch.spent();
+            let trained;
+            (trained, spent) = self.train(network, client, &data, epochs, &rng, stop);
             match trained {
-                Ok(trained) => loss = trained.history.last().and_then(|record| record.loss),
+                Ok(last) => loss = last,
                 // One client's divergence is that client's.
                 Err(err) if err.kind() == ErrorKind::Numeric => {
                     return Ok(Answer { update: None, spent });
@@ -103,34 +161,27 @@ impl Round<'_> {
     fn train(
         &self,
         network: &mut Network,
+        client: usize,
         data: &Dataset,
         epochs: usize,
         rng: &Rng,
-        watch: &mut Watch<'_>,
-    ) -> Result<Trained> {
-        let config = TrainConfig {
-            epochs,
-            batch_size: self.config.batch_size.min(data.len()),
-            monitor: None,
-            ..self.config.clone()
-        };
-        watch.steps = data.len().div_ceil(config.batch_size) as u64;
+        stop: &AtomicBool,
+    ) -> (Result<Option<f64>>, Vec<Mechanism>) {
         let rounds = self.federation.rounds as f64;
-        let local = Local {
+        let config = TrainConfig { epochs, ..self.config.clone() };
+        let ledger = self.ledgers.map(|folder| ledger_path(folder, client));
+        let client = Client {
+            data,
+            config: &config,
             proximal: self.federation.proximal,
-            priors: self.federation.calibrate.then(|| shares(data)),
+            calibrate: self.federation.calibrate,
             span: [(self.number - 1) as f64 / rounds, self.number as f64 / rounds],
+            ledger: ledger.as_deref(),
         };
-        fit_local(network, data, &config, &local, rng, watch)
-    }
-
-    fn ledger_of(&self, client: usize) -> Option<PathBuf> {
-        self.ledgers.map(|folder| ledger_path(folder, client))
-    }
-
-    fn terms(&self, client: usize) -> Terms {
-        let delta = self.config.private.as_ref().map_or(0.5, |p| p.delta);
-        Terms { samples: self.parts[client].len() as u64, delta }
+        client.train(network, rng, &|| match stop.load(Ordering::Relaxed) {
+            true => bail!(Cancelled, "federation: stopped"),
+            false => Ok(()),
+        })
     }
 }
 
@@ -149,9 +200,9 @@ fn shares(data: &Dataset) -> Vec<f64> {
     counts.iter().map(|count| count / total).collect()
 }
 
-/// Stops a training when the simulation stops, and keeps the ledger of a private one.
+/// Stops a training when it is asked to, and keeps the ledger of a private one.
 struct Watch<'a> {
-    stop: &'a AtomicBool,
+    tick: &'a dyn Fn() -> Result<()>,
     path: Option<PathBuf>,
     terms: Terms,
     ledger: Option<Ledger>,
@@ -162,8 +213,8 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(stop: &'a AtomicBool, path: Option<PathBuf>, terms: Terms) -> Self {
-        Watch { stop, path, terms, ledger: None, steps: 1, covered: None }
+    fn new(tick: &'a dyn Fn() -> Result<()>, path: Option<PathBuf>, terms: Terms) -> Self {
+        Watch { tick, path, terms, ledger: None, steps: 1, covered: None }
     }
 
     fn spent(&self) -> Vec<Mechanism> {
@@ -173,10 +224,7 @@ impl<'a> Watch<'a> {
 
 impl Observer for Watch<'_> {
     fn step(&mut self, _: usize, _: usize, _: f64) -> Result<()> {
-        if self.stop.load(Ordering::Relaxed) {
-            bail!(Cancelled, "federation: stopped");
-        }
-        Ok(())
+        (self.tick)()
     }
 
     /// Records an epoch at a time, before the first of its steps: a client that is killed in the middle
@@ -225,9 +273,13 @@ mod tests {
     fn a_ledger_gets_an_epoch_at_a_time_and_before_its_steps() {
         let folder = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
+        let tick = || match stop.load(Ordering::Relaxed) {
+            true => bail!(Cancelled, "stopped"),
+            false => Ok(()),
+        };
         let path = ledger_path(folder.path(), 3);
         let terms = Terms { samples: 10, delta: 1e-5 };
-        let mut watch = Watch::new(&stop, Some(path.clone()), terms);
+        let mut watch = Watch::new(&tick, Some(path.clone()), terms);
         watch.steps = 4;
         let step = Mechanism::new(0.25, 1.5, 1).unwrap();
         for taken in 1..=9 {
@@ -236,7 +288,7 @@ mod tests {
             assert_eq!(recorded, (taken as u64).div_ceil(4) * 4, "step {taken}");
         }
         assert_eq!(watch.spent(), [Mechanism::new(0.25, 1.5, 12).unwrap()]);
-        let mut none = Watch::new(&stop, None, terms);
+        let mut none = Watch::new(&tick, None, terms);
         assert!(none.mechanism(0, &step).is_err());
         stop.store(true, Ordering::Relaxed);
         assert!(watch.step(1, 2, 0.0).is_err());

@@ -6,7 +6,8 @@
 //! the moment. [`Federation`] is the configuration, [`Simulation`] runs it. The parts: who has which
 //! data ([`partition`]), how updates become one ([`aggregate`]), what the server does with it
 //! ([`server`]), who attacks ([`attacker`]), privacy of clients ([`privacy`]) and sums that hide their
-//! terms ([`secure`]). How a client trains is any [`TrainConfig`](crate::train::TrainConfig).
+//! terms ([`secure`]). How a client trains is any [`TrainConfig`](crate::train::TrainConfig); [`Client`] is
+//! the same outside of a simulation, where the server is a real one.
 
 pub mod aggregate;
 pub mod attacker;
@@ -23,6 +24,7 @@ mod update;
 
 pub use aggregate::Aggregate;
 pub use attacker::{ATTACKERS, Attacker, AttackerEntry, Attackers};
+pub use client::Client;
 pub use config::{Federation, Late, Stragglers};
 pub use methods::{AGGREGATORS, AggregatorEntry};
 pub use partition::Partition;

@@ -3,6 +3,8 @@
 //! Building the project must never start a download of half a gigabyte by itself, so that is a
 //! command of its own; the other commands only ask what is there ([`libtorch::find`]).
 
+mod environment;
+pub(crate) mod flower;
 pub(crate) mod libtorch;
 pub(crate) mod peers;
 mod wheels;
@@ -36,7 +38,12 @@ fn args(command: clap::Command) -> clap::Command {
         );
     let peers = clap::Command::new("peers")
         .about("Make the tools available that `bench --peers` and `crosscheck` compare with");
-    command.subcommand_required(true).arg_required_else_help(true).subcommands([libtorch, peers])
+    let flower = clap::Command::new("flower")
+        .about("Make a stock Flower available, whose server the suite `flower` joins");
+    command
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands([libtorch, peers, flower])
 }
 
 fn run(args: &ArgMatches) -> Outcome {
@@ -54,6 +61,10 @@ fn run(args: &ArgMatches) -> Outcome {
         }
         Some(("peers", _)) => {
             println!("setup: the Python of the peers is {}", peers::python()?.display());
+            Ok(())
+        }
+        Some(("flower", _)) => {
+            println!("setup: Flower is in {}", flower::install()?.display());
             Ok(())
         }
         _ => unreachable!("the parser requires one of the subcommands"),

@@ -64,10 +64,11 @@ pub(super) fn file_length(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// Core and backends neither print nor leave gaps, tests aside.
+/// Core, backends and the node of a federation neither print nor leave gaps, tests aside.
 pub(super) fn quiet_libraries(tree: &Tree) -> Vec<Violation> {
     let library = |f: &&File| {
         let inside = f.path.starts_with("core/src/")
+            || f.path.starts_with("flower/src/")
             || (f.path.starts_with("backend-") && f.path.contains("/src/"));
         inside && !f.path.contains("/tests/") && f.stem() != "tests"
     };

@@ -6,6 +6,7 @@ mod attributes;
 mod inversion;
 mod noise;
 mod reconstruction;
+mod updates;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ pub(super) use attributes::run as attributes;
 pub(super) use inversion::run as inversion;
 pub(super) use noise::AuditedNoise;
 pub(super) use reconstruction::run as reconstruction;
+pub(super) use updates::run as updates;
 
 /// Larger files of results are refused.
 const MAX_BYTES: u64 = 256 << 20;
