@@ -78,10 +78,7 @@ impl Shape {
                 dims.len()
             );
         }
-        let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        if count.is_none_or(|n| n > isize::MAX as usize / 8) {
-            bail!(Shape, "shape: {dims:?} has too many elements for this machine's memory");
-        }
+        addressable(dims)?;
         let mut shape = Shape { dims: [0; MAX_RANK], rank: dims.len() as u8 };
         shape.dims[..dims.len()].copy_from_slice(dims);
         Ok(shape)
@@ -114,6 +111,15 @@ impl Shape {
         }
         strides
     }
+}
+
+/// Fails if no memory holds an array of these extents.
+pub(crate) fn addressable(dims: &[usize]) -> Result<()> {
+    let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    if count.is_none_or(|n| n > isize::MAX as usize / 8) {
+        bail!(Shape, "shape: {dims:?} has too many elements for this machine's memory");
+    }
+    Ok(())
 }
 
 impl Deref for Shape {

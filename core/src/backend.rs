@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::op::{Avals, Op, OpCode};
+use crate::op::{Op, OpCode};
 use crate::{Aval, DType, Result};
 
 /// What is known of an opened device.
@@ -110,17 +110,21 @@ pub trait Backend: Send + Sync + 'static {
     }
 }
 
-/// An array on some device, its type erased.
+/// An array on some device, its type erased: an `Option` of the backend's buffer, so that a donated one
+/// can be taken where it lies. It is `Some` until then, and is not read after.
 #[derive(Clone)]
 pub struct DynBuf(Arc<dyn Any + Send + Sync>);
 
-/// [`Arg`] for erased buffers: the flag says that the caller gives the buffer away.
-pub struct DynArg {
-    /// The buffer.
-    pub buf: DynBuf,
-    /// Whether the caller holds no other reference and lets the backend reuse the memory.
-    pub donate: bool,
+/// [`Arg`] for erased buffers.
+pub enum DynArg<'a> {
+    /// Somebody else may still read it.
+    Shared(&'a DynBuf),
+    /// The caller gives it away: the backend may take it, if nobody else holds it either.
+    Donated(&'a mut DynBuf),
 }
+
+/// The operands of an operation, their types erased.
+pub type DynArgs<'a> = SmallVec<[DynArg<'a>; 4]>;
 
 /// The object-safe twin of [`Backend`], implemented for all of them.
 pub trait DynBackend: Send + Sync {
@@ -142,7 +146,7 @@ pub trait DynBackend: Send + Sync {
     ///
     /// # Errors
     /// As there.
-    fn execute(&self, op: &Op, args: SmallVec<[DynArg; 3]>, out: &Avals) -> Result<Outs<DynBuf>>;
+    fn execute(&self, op: &Op, args: DynArgs<'_>, out: &[Aval]) -> Result<Outs<DynBuf>>;
     /// See [`Backend::sync`].
     ///
     /// # Errors
@@ -160,19 +164,23 @@ impl<B: Backend> DynBackend for B {
     }
 
     fn upload(&self, aval: &Aval, bytes: &[u8]) -> Result<DynBuf> {
-        Ok(DynBuf(Arc::new(Backend::upload(self, aval, bytes)?)))
+        Backend::upload(self, aval, bytes).map(DynBuf::new)
     }
 
     fn download(&self, buf: &DynBuf, bytes: &mut [u8]) -> Result<()> {
-        Backend::download(self, typed::<B>(buf)?, bytes)
+        Backend::download(self, buf.typed()?, bytes)
     }
 
-    fn execute(&self, op: &Op, args: SmallVec<[DynArg; 3]>, out: &Avals) -> Result<Outs<DynBuf>> {
-        let mut held: SmallVec<[Held<B::Buf>; 3]> =
-            args.into_iter().map(Held::new).collect::<Result<_>>()?;
-        let mut args: SmallVec<[Arg<'_, B::Buf>; 3]> = held.iter_mut().map(Held::arg).collect();
-        let outs = Backend::execute(self, op, &mut args, out)?;
-        Ok(outs.into_iter().map(|b| DynBuf(Arc::new(b))).collect())
+    fn execute(&self, op: &Op, args: DynArgs<'_>, out: &[Aval]) -> Result<Outs<DynBuf>> {
+        let mut typed: SmallVec<[Arg<'_, B::Buf>; 4]> = SmallVec::new();
+        for arg in args {
+            typed.push(arg.typed()?);
+        }
+        let mut outs = Outs::new();
+        for buf in Backend::execute(self, op, &mut typed, out)? {
+            outs.push(DynBuf::new(buf));
+        }
+        Ok(outs)
     }
 
     fn sync(&self) -> Result<()> {
@@ -180,8 +188,28 @@ impl<B: Backend> DynBackend for B {
     }
 }
 
-fn typed<B: Backend>(buf: &DynBuf) -> Result<&B::Buf> {
-    buf.0.downcast_ref().ok_or_else(foreign_buffer)
+impl DynBuf {
+    fn new<B: Send + Sync + 'static>(buf: B) -> Self {
+        DynBuf(Arc::new(Some(buf)))
+    }
+
+    fn typed<B: 'static>(&self) -> Result<&B> {
+        self.0.downcast_ref().and_then(Option::as_ref).ok_or_else(foreign_buffer)
+    }
+}
+
+impl<'a> DynArg<'a> {
+    fn typed<B: 'static>(self) -> Result<Arg<'a, B>> {
+        match self {
+            DynArg::Shared(buf) => buf.typed().map(Arg::Shared),
+            // A gradient rule may have kept it too.
+            DynArg::Donated(buf) if Arc::strong_count(&buf.0) > 1 => buf.typed().map(Arg::Shared),
+            DynArg::Donated(buf) => Arc::get_mut(&mut buf.0)
+                .and_then(|slot| slot.downcast_mut())
+                .map(Arg::Donated)
+                .ok_or_else(foreign_buffer),
+        }
+    }
 }
 
 fn foreign_buffer() -> crate::Error {
@@ -189,32 +217,6 @@ fn foreign_buffer() -> crate::Error {
         crate::ErrorKind::Usage,
         "a tensor of another device was passed; move it with `to_device` first",
     )
-}
-
-/// A buffer on its way into [`Backend::execute`]: shared, or unwrapped because it was the last one.
-enum Held<B> {
-    Shared(Arc<B>),
-    Owned(Option<B>),
-}
-
-impl<B: Send + Sync + 'static> Held<B> {
-    fn new(arg: DynArg) -> Result<Self> {
-        let buf: Arc<B> = arg.buf.0.downcast().map_err(|_| foreign_buffer())?;
-        if !arg.donate {
-            return Ok(Held::Shared(buf));
-        }
-        Ok(match Arc::try_unwrap(buf) {
-            Ok(owned) => Held::Owned(Some(owned)),
-            Err(shared) => Held::Shared(shared),
-        })
-    }
-
-    fn arg(&mut self) -> Arg<'_, B> {
-        match self {
-            Held::Shared(buf) => Arg::Shared(buf),
-            Held::Owned(slot) => Arg::Donated(slot),
-        }
-    }
 }
 
 /// A handle on an opened device. Cheap to clone; tensors hold one.

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 use windows::{conv2d, conv2d_dw, conv2d_dx, fold, pool, unfold};
 
 use super::{Avals, Axes, Binary, Fused, Op, OpCode, Unary};
-use crate::aval::broadcast;
+use crate::aval::{addressable, broadcast};
 use crate::{Aval, DType, Result, Shape, bail};
 
 impl Op {
@@ -28,7 +28,7 @@ impl Op {
         };
         // Views make large operands free, so a result can be too large where no operand was.
         for out in &outs {
-            Shape::new(&out.shape).map_err(|e| e.context(code))?;
+            addressable(&out.shape).map_err(|e| e.context(code))?;
         }
         Ok(outs)
     }

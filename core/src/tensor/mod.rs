@@ -17,9 +17,9 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
-use crate::backend::{DynArg, DynBuf};
+use crate::backend::{DynArg, DynArgs, DynBuf};
 use crate::grad::Node;
 use crate::op::{Fused, Op};
 use crate::{Aval, DType, Device, Error, ErrorKind, Result, Shape, bail, fused};
@@ -44,6 +44,7 @@ impl Element for i64 {
 #[derive(Clone)]
 pub struct Tensor(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     aval: Aval,
     device: Device,
@@ -52,7 +53,7 @@ struct Inner {
 }
 
 /// The operands of an operation.
-pub(crate) type Operands = SmallVec<[Tensor; 3]>;
+pub(crate) type Operands = SmallVec<[Tensor; 4]>;
 
 impl Tensor {
     /// A tensor with the elements of `data` in row-major order.
@@ -104,12 +105,12 @@ impl Tensor {
     /// `0, 1, ..., len - 1` in i64.
     #[track_caller]
     pub fn iota(device: &Device, len: usize) -> Self {
-        Self::run_on(device, Op::Iota { len }, Operands::new())
+        Self::run_on(device, Op::Iota { len })
     }
 
     #[track_caller]
     pub(crate) fn full_like(device: &Device, aval: Aval, value: f64) -> Self {
-        Self::run_on(device, Op::Full { aval, value }, Operands::new())
+        Self::run_on(device, Op::Full { aval, value })
     }
 
     pub(crate) fn ready(aval: Aval, device: Device, buf: DynBuf, node: Option<Arc<Node>>) -> Self {
@@ -248,77 +249,81 @@ impl Tensor {
     /// Applies an operation; as many tensors as it has results, at least one.
     #[track_caller]
     pub fn apply_all(op: Op, args: impl IntoIterator<Item = Tensor>) -> SmallVec<[Self; 1]> {
-        let args: Operands = args.into_iter().collect();
+        let mut args: Operands = args.into_iter().collect();
         let Some(device) = args.first().map(|a| a.device().clone()) else {
             // Operations without operands go through `run_on`, which knows the device.
             panic!("{}: apply needs an operand to know the device", op.code());
         };
-        Self::try_run(&device, op, args)
-            .unwrap_or_else(|err| smallvec::smallvec![Self::failed(&device, err)])
+        Self::try_run(device, op, &mut args)
+            .unwrap_or_else(|err| smallvec![Self::failed(args[0].device(), err)])
     }
 
+    /// Applies an operation without operands.
     #[track_caller]
-    fn run_on(device: &Device, op: Op, args: Operands) -> Self {
-        match Self::try_run(device, op, args) {
+    fn run_on(device: &Device, op: Op) -> Self {
+        match Self::try_run(device.clone(), op, &mut Operands::new()) {
             Ok(mut outs) => outs.swap_remove(0),
             Err(err) => Self::failed(device, err),
         }
     }
 
-    fn try_run(device: &Device, op: Op, args: Operands) -> Result<SmallVec<[Self; 1]>> {
-        for arg in &args {
+    fn try_run(device: Device, op: Op, args: &mut Operands) -> Result<SmallVec<[Self; 1]>> {
+        let mut avals: SmallVec<[Aval; 4]> = SmallVec::new();
+        let mut tracked = false;
+        for arg in &*args {
             arg.check()?;
-            if !arg.device().same(device) {
+            if !arg.device().same(&device) {
                 bail!(
                     Usage,
-                    "{}: operands on {:?} and {:?}; move one with `to_device`",
+                    "{}: operands on {device:?} and {:?}; move one with `to_device`",
                     op.code(),
-                    device,
                     arg.device()
                 );
             }
+            avals.push(arg.aval());
+            tracked |= arg.is_tracked();
         }
-        let avals: SmallVec<[Aval; 3]> = args.iter().map(Tensor::aval).collect();
         let outs = op.infer(&avals)?;
-        let tracked = args.iter().any(Tensor::is_tracked);
         if let Op::Fused(f) = &op
             && (!device.backend().supports(op.code(), outs[0].dtype) || (tracked && outs.len() > 1))
         {
-            return Ok(fused::decompose(f, &args));
+            return Ok(fused::decompose(f, args));
         }
         let differentiable = tracked && outs[0].dtype.is_float();
-        let inputs = differentiable.then(|| Node::save_inputs(&op, &args));
-        let bufs = device.backend().execute(&op, args.into_iter().map(give).collect(), &outs)?;
+        let inputs = differentiable.then(|| Node::save_inputs(&op, args));
+        let mut given = DynArgs::new();
+        for arg in &mut *args {
+            given.push(arg.give()?);
+        }
+        let mut bufs = device.backend().execute(&op, given, &outs)?;
         if bufs.len() != outs.len() {
             let (name, code) = (&device.info().backend, op.code());
             bail!(Backend, "{code}: {name} gave {} results of {}", bufs.len(), outs.len());
         }
-        let node = inputs.map(|inputs| Arc::new(Node::of(op, inputs, outs[0], &bufs[0])));
-        Ok(bufs
-            .into_iter()
-            .zip(outs)
-            .map(|(buf, aval)| Self::ready(aval, device.clone(), buf, node.clone()))
-            .collect())
+        if outs.len() > 1 {
+            // None has a history: with one, the operation was decomposed.
+            let made = bufs.into_iter().zip(outs);
+            return Ok(made.map(|(buf, of)| Self::ready(of, device.clone(), buf, None)).collect());
+        }
+        let buf = bufs.swap_remove(0);
+        let node = inputs.map(|inputs| Arc::new(Node::of(op, inputs, outs[0], &buf)));
+        Ok(smallvec![Self::ready(outs[0], device, buf, node)])
+    }
+
+    /// The buffer for an operation to read, given away if this is the last handle on it.
+    fn give(&mut self) -> Result<DynArg<'_>> {
+        if Arc::strong_count(&self.0) > 1 {
+            return self.buf().map(DynArg::Shared);
+        }
+        // Nothing is cloned: there is one handle.
+        let value = &mut Arc::make_mut(&mut self.0).value;
+        value.as_mut().map(DynArg::Donated).map_err(|err| err.clone())
     }
 
     /// Applies a fused operation.
     #[track_caller]
     pub(crate) fn fused(op: Fused, args: impl IntoIterator<Item = Tensor>) -> Self {
         Self::apply(Op::Fused(op), args)
-    }
-}
-
-/// Passes an operand on, given away if this was the last handle on it.
-fn give(tensor: Tensor) -> DynArg {
-    // `try_run` has checked that every operand holds a buffer, so the error arm is not reached;
-    // an operand without one could only be reported by the backend.
-    match Arc::try_unwrap(tensor.0) {
-        Ok(Inner { value: Ok(buf), .. }) => DynArg { buf, donate: true },
-        Ok(Inner { value: Err(err), .. }) => unreachable!("operand was checked: {err}"),
-        Err(shared) => match &shared.value {
-            Ok(buf) => DynArg { buf: buf.clone(), donate: false },
-            Err(err) => unreachable!("operand was checked: {err}"),
-        },
     }
 }
 
