@@ -14,16 +14,19 @@ pub mod per_sample;
 mod vjp;
 
 use std::cell::Cell;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 pub(crate) use node::Node;
+use smallvec::{SmallVec, smallvec};
 
 use crate::op::Op;
 use crate::tensor::Tensor;
 use crate::{Result, bail};
 
 /// A flag for each input of an operation.
-type Needs = smallvec::SmallVec<[bool; 3]>;
+type Needs = SmallVec<[bool; 3]>;
 
 /// Gradients of the sum of `y` with respect to `xs`, without history.
 ///
@@ -112,15 +115,21 @@ struct Walk {
     /// Ascending by id, which is an order in which inputs come before what uses them.
     nodes: Vec<Arc<Node>>,
     /// Whether the node leads to a target.
-    needed: Vec<bool>,
-    cotangents: Vec<Option<Tensor>>,
+    needed: SmallVec<[bool; SMALL]>,
+    cotangents: SmallVec<[Option<Tensor>; SMALL]>,
 }
+
+/// Nodes of a small network's loss.
+const SMALL: usize = 16;
 
 impl Walk {
     fn new(y: &Tensor, targets: &[u64]) -> Self {
         let nodes = reachable(y, targets.iter().copied().min().unwrap_or(u64::MAX));
-        let mut walk =
-            Walk { needed: vec![false; nodes.len()], cotangents: vec![None; nodes.len()], nodes };
+        let mut walk = Walk {
+            needed: smallvec![false; nodes.len()],
+            cotangents: smallvec![None; nodes.len()],
+            nodes,
+        };
         for i in 0..walk.nodes.len() {
             let node = &walk.nodes[i];
             walk.needed[i] =
@@ -199,15 +208,40 @@ impl Walk {
 
 /// Every node that `y` was computed from, ascending by id, without those older than `oldest`.
 fn reachable(y: &Tensor, oldest: u64) -> Vec<Arc<Node>> {
-    let mut found: Vec<Arc<Node>> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    let mut stack: Vec<&Arc<Node>> = y.node().into_iter().collect();
-    while let Some(node) = stack.pop() {
-        if node.id() >= oldest && seen.insert(node.id()) {
+    // The newest first: whatever uses a node is newer, so a node that is met again is met at once.
+    let mut queue: BinaryHeap<ById<'_>> = BinaryHeap::with_capacity(SMALL);
+    queue.extend(y.node().map(ById));
+    let mut found: Vec<Arc<Node>> = Vec::with_capacity(SMALL);
+    while let Some(ById(node)) = queue.pop() {
+        let again = found.last().is_some_and(|last| last.id() == node.id());
+        if node.id() >= oldest && !again {
             found.push(Arc::clone(node));
-            stack.extend(node.parents());
+            queue.extend(node.parents().map(ById));
         }
     }
-    found.sort_unstable_by_key(|n| n.id());
+    found.reverse();
     found
 }
+
+/// A node in the order of ids.
+struct ById<'a>(&'a Arc<Node>);
+
+impl Ord for ById<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.id().cmp(&other.0.id())
+    }
+}
+
+impl PartialOrd for ById<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ById<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ById<'_> {}
