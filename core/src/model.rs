@@ -50,6 +50,8 @@ impl<M: Classifier + ?Sized> Classifier for &M {
 #[derive(Clone, Debug)]
 pub struct Network {
     spec: ModelSpec,
+    /// Of the layers: making them costs a small network more than a layer.
+    names: Vec<String>,
     params: Params,
     device: Device,
     dtype: DType,
@@ -69,7 +71,7 @@ impl Network {
             }
         }
         let dtype = params.iter().next().map_or(DType::F32, |(_, p)| p.dtype());
-        Ok(Network { spec, params, device: device.clone(), dtype })
+        Ok(Network { names: spec.names(), spec, params, device: device.clone(), dtype })
     }
 
     /// The description.
@@ -106,7 +108,7 @@ impl Network {
             let (got, want) = (x.shape(), &self.spec.input);
             bail!(Shape, "model: a batch of shape {got} where samples are {want:?}");
         }
-        nn::forward(&self.spec, params, x, mode)
+        nn::forward_named(&self.spec.layers, &self.names, params, x, mode)
     }
 }
 

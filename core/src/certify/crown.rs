@@ -248,10 +248,10 @@ impl Functionals {
 
     /// `a (w x + b) + c = (a w) x + (a b + c)`.
     fn before_linear(&self, layer: &Linear, name: &str, params: &Params) -> Result<Self> {
-        let weight = params.get(&format!("{name}.weight"))?;
+        let weight = params.of(name, "weight")?;
         let mut f = self.with_rows(|a| a.matmul(weight));
         if layer.bias {
-            let bias = params.get(&format!("{name}.bias"))?;
+            let bias = params.of(name, "bias")?;
             f.constant = f.constant + inner(&(&self.a * bias.reshape(&[1, 1, layer.features])));
         }
         Ok(f)
@@ -264,10 +264,10 @@ impl Functionals {
         params: &Params,
         input: [usize; 2],
     ) -> Result<Self> {
-        let weight = params.get(&format!("{name}.weight"))?;
+        let weight = params.of(name, "weight")?;
         let mut f = self.with_rows(|a| a.conv2d_dx(weight, layer.conv(), input));
         if layer.bias {
-            let bias = params.get(&format!("{name}.bias"))?.reshape(&[1, 1, layer.channels, 1, 1]);
+            let bias = params.of(name, "bias")?.reshape(&[1, 1, layer.channels, 1, 1]);
             f.constant = f.constant + inner(&(&self.a * bias));
         }
         Ok(f)

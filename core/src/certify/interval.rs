@@ -56,13 +56,13 @@ impl Interval {
 
     fn linear(&self, layer: &Linear, name: &str, params: &Params) -> Result<Self> {
         let centre = layer.forward(params, name, &self.centre(), false)?;
-        let weight = params.get(&format!("{name}.weight"))?.abs();
+        let weight = params.of(name, "weight")?.abs();
         Ok(around(&centre, &self.radius().matmul_t(&weight, false, true)))
     }
 
     fn conv2d(&self, layer: &Conv2d, name: &str, params: &Params) -> Result<Self> {
         let centre = layer.forward(params, name, &self.centre(), false)?;
-        let weight = params.get(&format!("{name}.weight"))?.abs();
+        let weight = params.of(name, "weight")?.abs();
         Ok(around(&centre, &self.radius().conv2d(&weight, layer.conv())))
     }
 }
@@ -102,7 +102,7 @@ pub(super) fn margins(
     }
     let (n, classes) = (y.dim(0), last.features);
     let name = &names[before.len()];
-    let weight = params.get(&format!("{name}.weight"))?;
+    let weight = params.of(name, "weight")?;
     let features = weight.dim(1);
     let of_label = weight.take(0, y).reshape(&[n, 1, features]);
     let difference = of_label - weight.reshape(&[1, classes, features]);
@@ -113,6 +113,6 @@ pub(super) fn margins(
     if !last.bias {
         return Ok(lowest);
     }
-    let bias = params.get(&format!("{name}.bias"))?;
+    let bias = params.of(name, "bias")?;
     Ok(lowest + (bias.take(0, y).reshape(&[n, 1]) - bias.reshape(&[1, classes])))
 }

@@ -22,9 +22,19 @@ pub fn forward(
     x: &Tensor,
     mode: &mut Mode<'_>,
 ) -> Result<Tensor> {
-    let names = spec.names();
+    forward_named(&spec.layers, &spec.names(), params, x, mode)
+}
+
+/// As [`forward`], for a caller that keeps the [names](ModelSpec::names) of the layers.
+pub(crate) fn forward_named(
+    layers: &[Layer],
+    names: &[String],
+    params: &Params,
+    x: &Tensor,
+    mode: &mut Mode<'_>,
+) -> Result<Tensor> {
     let mut z = x.clone();
-    let mut layers = spec.layers.iter().zip(&names).peekable();
+    let mut layers = layers.iter().zip(names).peekable();
     while let Some((layer, name)) = layers.next() {
         // A ReLU behind a linear layer runs in its epilogue, while the values are in cache; unless
         // a max-pool comes next. The two commute, gradients included (a maximum that is not positive

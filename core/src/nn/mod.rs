@@ -14,6 +14,7 @@ mod spec;
 
 pub use checkpoint::{load_params, save_params};
 pub(crate) use checkpoint::{load_tensors, save_tensors};
+pub(crate) use forward::forward_named;
 pub use forward::{Mode, forward};
 pub use init::init_params;
 pub use params::Params;

@@ -1,10 +1,12 @@
 //! Named parameters, in the order of the layers.
 
+use std::sync::Arc;
+
 use crate::{Device, Result, Tensor, bail};
 
 /// The weights of a model, or anything shaped like them: gradients, moments.
 #[derive(Debug, Clone, Default)]
-pub struct Params(Vec<(String, Tensor)>);
+pub struct Params(Vec<(Arc<str>, Tensor)>);
 
 impl Params {
     /// No parameters.
@@ -13,8 +15,8 @@ impl Params {
     }
 
     /// Adds a parameter at the end.
-    pub fn push(&mut self, name: impl Into<String>, value: Tensor) {
-        self.0.push((name.into(), value));
+    pub fn push(&mut self, name: impl AsRef<str>, value: Tensor) {
+        self.0.push((name.as_ref().into(), value));
     }
 
     /// The parameter of this name.
@@ -22,15 +24,29 @@ impl Params {
     /// # Errors
     /// There is none.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
-        match self.0.iter().find(|(n, _)| n == name) {
+        match self.0.iter().find(|(n, _)| **n == *name) {
             Some((_, value)) => Ok(value),
             None => bail!(NotFound, "parameters: there is no {name:?}"),
         }
     }
 
+    /// The parameter `part` of a layer: `conv1` and `weight` for `conv1.weight`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn of(&self, layer: &str, part: &str) -> Result<&Tensor> {
+        let named = |name: &str| {
+            name.strip_prefix(layer).and_then(|rest| rest.strip_prefix('.')) == Some(part)
+        };
+        match self.0.iter().find(|(name, _)| named(name)) {
+            Some((_, value)) => Ok(value),
+            None => bail!(NotFound, "parameters: there is no \"{layer}.{part}\""),
+        }
+    }
+
     /// Names and values, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.0.iter().map(|(name, value)| (&**name, value))
     }
 
     /// The values, in order.

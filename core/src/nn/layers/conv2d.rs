@@ -82,9 +82,9 @@ impl Conv2d {
         x: &Tensor,
         relu: bool,
     ) -> Result<Tensor> {
-        let weight = params.get(&format!("{name}.weight"))?;
+        let weight = params.of(name, "weight")?;
         if self.bias {
-            let bias = params.get(&format!("{name}.bias"))?;
+            let bias = params.of(name, "bias")?;
             return Ok(x.conv_bias(weight, bias, self.conv(), relu));
         }
         let z = x.conv2d(weight, self.conv());

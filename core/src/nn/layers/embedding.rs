@@ -64,7 +64,7 @@ impl Embedding {
         let (n, length) = (x.dim(0), x.dim(1));
         let last = (self.vocabulary - 1) as f64;
         let rows = x.clamp(0.0, last).cast(DType::I64).reshape(&[n * length]);
-        let table = params.get(&format!("{name}.weight"))?;
+        let table = params.of(name, "weight")?;
         Ok(table.take(0, &rows).reshape(&[n, length, self.features]))
     }
 }

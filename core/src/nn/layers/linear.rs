@@ -45,9 +45,9 @@ impl Linear {
         x: &Tensor,
         relu: bool,
     ) -> Result<Tensor> {
-        let weight = params.get(&format!("{name}.weight"))?;
+        let weight = params.of(name, "weight")?;
         if self.bias {
-            return Ok(x.linear(weight, params.get(&format!("{name}.bias"))?, relu));
+            return Ok(x.linear(weight, params.of(name, "bias")?, relu));
         }
         let z = x.matmul_t(weight, false, true);
         Ok(if relu { z.relu() } else { z })

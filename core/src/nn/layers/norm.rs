@@ -135,8 +135,8 @@ fn finished(
     let z = match affine {
         false => z,
         true => {
-            let weight = params.get(&format!("{name}.weight"))?;
-            let bias = params.get(&format!("{name}.bias"))?;
+            let weight = params.of(name, "weight")?;
+            let bias = params.of(name, "bias")?;
             z * placed(weight) + placed(bias)
         }
     };
