@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step::direction;
 use super::{Access, Attack, AttackSpec, Draws, Goal, L1Step, Norm, Threat};
-use crate::grad::grad;
+use crate::grad::{grad, vector_jacobian};
 use crate::model::Classifier;
 use crate::op::Fused;
 use crate::{Result, Tensor, bail};
@@ -69,6 +69,11 @@ impl Attack for Fgsm {
         Access::Gradient
     }
 
+    /// In Linf it ends with [`Fused::PgdStep`], which moves by the signs of a gradient, 0 for NaN.
+    fn is_projected(&self) -> bool {
+        self.norm == Norm::Linf
+    }
+
     fn run(
         &self,
         model: &dyn Classifier,
@@ -93,14 +98,19 @@ impl Attack for Fgsm {
     }
 }
 
-/// Logits at `x`, and the gradient of the summed objective.
+/// Logits at `x`, and the gradient of the summed objective, whose value is not needed for it.
 pub(super) fn gradient(
     model: &dyn Classifier,
     x: &Tensor,
     goal: &Goal,
 ) -> Result<(Tensor, Tensor)> {
-    let at = ascent(model, x, |logits| goal.objective(logits))?;
-    Ok((at.logits, at.g))
+    let x = x.detach().tracked();
+    let logits = model.logits(&x)?;
+    let slope = goal.objective_slope(&logits.detach());
+    let Some(g) = vector_jacobian(&logits, &slope, &[&x])?.pop() else {
+        bail!(Usage, "attack: one gradient was asked for and none came");
+    };
+    Ok((logits.detach(), g))
 }
 
 /// What one forward and one backward pass tell of a point.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::loss::{cross_entropy, margin};
+use crate::op::Fused;
 use crate::{DType, Result, Tensor, bail};
 
 /// How the goal of each sample of a data set is chosen.
@@ -91,6 +92,15 @@ impl Goal {
     #[must_use]
     pub fn objective(&self, logits: &Tensor) -> Tensor {
         self.ascended(cross_entropy(logits, self.classes()))
+    }
+
+    /// The gradient of [`Goal::objective`] in the logits, `[N, C]`: `softmax(z) - onehot(y)`, or minus
+    /// that for a target.
+    pub(super) fn objective_slope(&self, logits: &Tensor) -> Tensor {
+        let y = self.classes();
+        let sign = if self.is_targeted() { -1.0 } else { 1.0 };
+        let each = Tensor::full(logits.device(), logits.dtype(), &y.shape(), sign);
+        Tensor::fused(Fused::SoftmaxXentGrad, [logits.clone(), y.clone(), each])
     }
 
     /// The margin to ascend, `[N]`: positive where the goal is reached (ties aside).

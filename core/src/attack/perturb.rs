@@ -3,6 +3,7 @@
 use super::{Aim, Attack, Draws, Goal, Samples};
 use crate::data::Dataset;
 use crate::model::{Classifier, Metered};
+use crate::op::Axes;
 use crate::place::Placement;
 use crate::rng::Rng;
 use crate::{Result, Tensor, bail};
@@ -117,9 +118,13 @@ pub fn craft(
     if found.check()?.aval() != x.aval() {
         bail!(Shape, "attack: returned {} for inputs {}", found.aval(), x.aval());
     }
+    if attack.is_projected() {
+        return Ok(found);
+    }
     // A sum with NaN in it is NaN, the one value that differs from itself. One sum for the batch, as
     // it is nearly always a number, and a sum for each sample only if it is not.
-    let kept = if found.sum_all().item()?.is_nan() {
+    let axes: Axes = (0..found.shape().rank()).collect();
+    let kept = if found.sum(&axes).item()?.is_nan() {
         let sum = found.sum_per_sample();
         found.where_(&sum.eq(&sum).per_sample(x), x)
     } else {
