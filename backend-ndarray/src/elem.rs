@@ -12,7 +12,8 @@ use ndarray::{ArrayViewMut2, LinalgScalar};
 use crate::buf::{Array, Buf, Ctx, Typed};
 use crate::matmul::Matrix;
 use crate::pool::{Memory, Shelf};
-use crate::sgemm;
+use crate::simd_tiles::Finish;
+use crate::{exponential, sgemm};
 
 /// An element type of arrays.
 pub(crate) trait Elem: LinalgScalar + Default + PartialOrd + Debug + Send + Sync {
@@ -112,6 +113,15 @@ pub(crate) trait Float: Elem {
         c: &mut ArrayViewMut2<'_, Self>,
         accumulate: bool,
     ) -> bool;
+
+    /// `c = x w^T + bias`, or its ReLU, if there are tiles that do it at once.
+    fn tiled_linear(
+        ctx: &Ctx,
+        operands: [Matrix<'_, Self>; 2],
+        bias: &[Self],
+        relu: bool,
+        c: &mut ArrayViewMut2<'_, Self>,
+    ) -> bool;
 }
 
 macro_rules! conversions {
@@ -170,7 +180,7 @@ macro_rules! conversions {
 }
 
 macro_rules! float {
-    ($t:ident, $variant:ident, $dtype:ident, $from:ident, $erf:path, $tiled:expr) => {
+    ($t:ident, $variant:ident, $dtype:ident, $from:ident, $exp:path, $erf:path, $tiled:expr, $linear:expr) => {
         impl Elem for $t {
             const DTYPE: DType = DType::$dtype;
             const ZERO: Self = 0.0;
@@ -223,7 +233,7 @@ macro_rules! float {
         impl Float for $t {
             #[inline(always)]
             fn exp(self) -> Self {
-                $t::exp(self)
+                $exp(self)
             }
             #[inline(always)]
             fn ln(self) -> Self {
@@ -258,12 +268,35 @@ macro_rules! float {
             ) -> bool {
                 $tiled(ctx, a, b, c, accumulate)
             }
+            fn tiled_linear(
+                ctx: &Ctx,
+                operands: [Matrix<'_, Self>; 2],
+                bias: &[Self],
+                relu: bool,
+                c: &mut ArrayViewMut2<'_, Self>,
+            ) -> bool {
+                $linear(ctx, operands, bias, relu, c)
+            }
         }
     };
 }
 
-float!(f32, F32, F32, from_f32, libm::erff, sgemm::tiled);
-float!(f64, F64, F64, from_f64, libm::erf, |_, _, _, _, _| false);
+float!(
+    f32,
+    F32,
+    F32,
+    from_f32,
+    exponential::exp,
+    libm::erff,
+    sgemm::tiled,
+    |ctx, operands, bias, relu, c| sgemm::linear(
+        ctx,
+        operands,
+        Finish { bias: Some(bias), relu },
+        c
+    )
+);
+float!(f64, F64, F64, from_f64, f64::exp, libm::erf, |_, _, _, _, _| false, |_, _, _, _, _| false);
 
 impl Elem for i64 {
     const DTYPE: DType = DType::I64;

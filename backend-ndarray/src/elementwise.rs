@@ -2,6 +2,8 @@
 //!
 //! Each map exists out of place and in place (into a donated operand). The innermost loops are
 //! plain zips over slices, or a slice and a constant, which the compiler vectorises.
+//! They are loops and not `for_each`, which is a function of its own and then compiled without the
+//! instruction set that [`crate::workers`] chose.
 
 use inocula_core::op::{Binary, Compare, Unary};
 use inocula_core::{Arg, Result, Shape, bail};
@@ -206,7 +208,11 @@ pub(crate) fn map_new<T: Elem, U: Elem>(
             |out, [at]| {
                 let n = out.len();
                 match step {
-                    1 => out.iter_mut().zip(&x[at..][..n]).for_each(|(o, &v)| *o = f(v)),
+                    1 => {
+                        for (o, &v) in out.iter_mut().zip(&x[at..][..n]) {
+                            *o = f(v);
+                        }
+                    }
                     0 => out.fill(f(x[at])),
                     _ => {
                         for (i, o) in out.iter_mut().enumerate() {
@@ -271,11 +277,15 @@ fn run2<T: Elem>(
         }
         [1, 0] => {
             let b = b[ib];
-            out.iter_mut().zip(&a[ia..][..n]).for_each(|(o, &a)| *o = f(a, b));
+            for (o, &a) in out.iter_mut().zip(&a[ia..][..n]) {
+                *o = f(a, b);
+            }
         }
         [0, 1] => {
             let a = a[ia];
-            out.iter_mut().zip(&b[ib..][..n]).for_each(|(o, &b)| *o = f(a, b));
+            for (o, &b) in out.iter_mut().zip(&b[ib..][..n]) {
+                *o = f(a, b);
+            }
         }
         [sa, sb] => {
             for (i, o) in out.iter_mut().enumerate() {
@@ -309,10 +319,16 @@ fn update<T: Elem>(
         |a, [ib]| {
             let n = a.len();
             match step {
-                1 => a.iter_mut().zip(&b[ib..][..n]).for_each(|(a, &b)| *a = f(*a, b)),
+                1 => {
+                    for (a, &b) in a.iter_mut().zip(&b[ib..][..n]) {
+                        *a = f(*a, b);
+                    }
+                }
                 0 => {
                     let b = b[ib];
-                    a.iter_mut().for_each(|a| *a = f(*a, b));
+                    for a in a {
+                        *a = f(*a, b);
+                    }
                 }
                 _ => {
                     for (i, a) in a.iter_mut().enumerate() {

@@ -19,6 +19,7 @@ mod simd_tiles;
 mod simd_transpose;
 
 mod elem;
+mod exponential;
 mod layout;
 
 mod buf;

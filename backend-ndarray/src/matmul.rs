@@ -99,12 +99,18 @@ pub(crate) fn gemm<T: Float>(
         && a.has_whole_rows()
         && let Some(y) = c.as_slice_mut()
     {
-        row_times_matrix(a.row(0), b, y, accumulate);
+        ctx.workers.isa().run(
+            #[inline(always)]
+            || row_times_matrix(a.row(0), b, y, accumulate),
+        );
     } else if columns == 1
         && b.t().has_whole_rows()
         && let Some(y) = c.as_slice_mut()
     {
-        row_times_matrix(b.t().row(0), a.t(), y, accumulate);
+        ctx.workers.isa().run(
+            #[inline(always)]
+            || row_times_matrix(b.t().row(0), a.t(), y, accumulate),
+        );
     } else {
         let keep = if accumulate { T::ONE } else { T::ZERO };
         general_mat_mul(T::ONE, &a.view(), &b.view(), keep, c);
@@ -112,6 +118,7 @@ pub(crate) fn gemm<T: Float>(
 }
 
 /// `y = x b`, or `y += x b`.
+#[inline(always)]
 fn row_times_matrix<T: Float>(x: &[T], b: Matrix<'_, T>, y: &mut [T], accumulate: bool) {
     if !accumulate {
         y.fill(T::ZERO);
@@ -126,16 +133,21 @@ fn row_times_matrix<T: Float>(x: &[T], b: Matrix<'_, T>, y: &mut [T], accumulate
         }
     } else if b.has_whole_rows() {
         for (i, &x) in x.iter().enumerate() {
-            y.iter_mut().zip(b.row(i)).for_each(|(y, &b)| *y = *y + x * b);
+            for (y, &b) in y.iter_mut().zip(b.row(i)) {
+                *y = *y + x * b;
+            }
         }
     } else {
         for (&x, row) in x.iter().zip(b.view().rows()) {
-            y.iter_mut().zip(row).for_each(|(y, &b)| *y = *y + x * b);
+            for (y, &b) in y.iter_mut().zip(row) {
+                *y = *y + x * b;
+            }
         }
     }
 }
 
 /// The inner product, in as many partial sums as fill the vector registers.
+#[inline(always)]
 fn dot<T: Float>(x: &[T], y: &[T]) -> T {
     const LANES: usize = 16;
     let mut lanes = [T::ZERO; LANES];
@@ -221,13 +233,11 @@ impl<'a, T: Elem> Stack<'a, T> {
     }
 }
 
-/// The array itself, or a dense copy if the matrix kernel cannot walk its last two axes.
-fn walkable<T: Elem>(ctx: &Ctx, x: &Array<T>) -> Array<T> {
+/// A dense copy, if the matrix kernel cannot walk the last two axes.
+fn turned_forward<T: Elem>(ctx: &Ctx, x: &Array<T>) -> Option<Array<T>> {
     let rank = x.shape().rank();
-    if x.layout().strides[rank - 2..rank].iter().all(|&s| s >= 0) {
-        return x.view(*x.layout());
-    }
-    ctx.make(x.shape(), |out| movement::copy(ctx, x, out))
+    let backward = x.layout().strides[rank - 2..rank].iter().any(|&s| s < 0);
+    backward.then(|| ctx.make(x.shape(), |out| movement::copy(ctx, x, out)))
 }
 
 /// Matrix product of the last two axes.
@@ -248,7 +258,8 @@ fn product<T: Float>(
     b: &Array<T>,
     shape: Shape,
 ) -> Array<T> {
-    let (a, b) = (walkable(ctx, a), walkable(ctx, b));
+    let copies = [a, b].map(|x| turned_forward(ctx, x));
+    let [a, b] = [copies[0].as_ref().unwrap_or(a), copies[1].as_ref().unwrap_or(b)];
     ctx.make(shape, |out| {
         let a = Stack::new(a.storage(), a.layout(), trans_a);
         let b = Stack::new(b.storage(), b.layout(), trans_b);
@@ -281,17 +292,42 @@ pub(crate) fn linear<T: Float>(
 ) -> Result<Buf> {
     let bias = ctx.dense(operand::<T>(args, 2)?);
     let (x, w) = (operand::<T>(args, 0)?, operand::<T>(args, 1)?);
+    let (rows, columns, inner) = (shape[0], shape[1], x.shape()[1]);
+    if inner > 0
+        && !ctx.workers.worth(work(rows, inner, columns))
+        && let (Some(x), Some(w)) = (x.slice(), w.slice())
+    {
+        let [x, w] = [Matrix::dense(x, [rows, inner]), Matrix::dense(w, [columns, inner])];
+        let made = ctx.make(shape, |out| {
+            let c = &mut matrix_mut(out, [rows, columns]);
+            if !T::tiled_linear(ctx, [x, w], &bias, relu, c) {
+                gemm(ctx, x, w.t(), c, false);
+                finish(ctx, &bias, relu, out);
+            }
+        });
+        return Ok(T::into_buf(made));
+    }
     let mut product = product(ctx, [false, true], x, w, shape);
-    let out = exclusive(&mut product)?;
-    if !out.is_empty() {
-        let rows = (GRAIN / bias.len()).max(1);
-        ctx.workers.each(out.len(), out.chunks_mut(rows * bias.len()), |out| {
+    finish(ctx, &bias, relu, exclusive(&mut product)?);
+    Ok(T::into_buf(product))
+}
+
+/// Adds a bias to each row, and takes the positive part if asked.
+fn finish<T: Float>(ctx: &Ctx, bias: &[T], relu: bool, out: &mut [T]) {
+    if out.is_empty() {
+        return;
+    }
+    let rows = (GRAIN / bias.len()).max(1);
+    ctx.workers.each(
+        out.len(),
+        out.chunks_mut(rows * bias.len()),
+        #[inline(always)]
+        |out| {
             for row in out.chunks_exact_mut(bias.len()) {
-                for (o, &b) in row.iter_mut().zip(&*bias) {
+                for (o, &b) in row.iter_mut().zip(bias) {
                     *o = if relu { (*o + b).larger(T::ZERO) } else { *o + b };
                 }
             }
-        });
-    }
-    Ok(T::into_buf(product))
+        },
+    );
 }

@@ -5,7 +5,6 @@
 //! the arithmetic of a large elementwise operation. Small arrays go to the allocator, which is as
 //! fast as a lock.
 
-use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,20 +28,21 @@ pub(crate) struct Memory {
 pub(crate) struct Shelf<T>(Mutex<Free<T>>);
 
 struct Free<T> {
-    vecs: HashMap<usize, Vec<Vec<T>>>,
+    /// By [`place`] of the size class.
+    vecs: Vec<Vec<Vec<T>>>,
     bytes: usize,
 }
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Shelf(Mutex::new(Free { vecs: HashMap::new(), bytes: 0 }))
+        Shelf(Mutex::new(Free { vecs: Vec::new(), bytes: 0 }))
     }
 }
 
 impl<T> Shelf<T> {
     fn take(&self, class: usize) -> Option<Vec<T>> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let vec = free.vecs.get_mut(&class)?.pop()?;
+        let vec = free.vecs.get_mut(place(class))?.pop()?;
         free.bytes -= class * size_of::<T>();
         Some(vec)
     }
@@ -52,14 +52,18 @@ impl<T> Shelf<T> {
         if bytes > LIMIT_BYTES {
             return;
         }
-        let mut evicted = HashMap::new();
+        let mut evicted = Vec::new();
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if free.bytes + bytes > LIMIT_BYTES {
             evicted = mem::take(&mut free.vecs);
             free.bytes = 0;
         }
         free.bytes += bytes;
-        free.vecs.entry(vec.len()).or_default().push(vec);
+        let place = place(vec.len());
+        if free.vecs.len() <= place {
+            free.vecs.resize_with(place + 1, Vec::new);
+        }
+        free.vecs[place].push(vec);
         drop(free);
         drop(evicted);
     }
@@ -72,6 +76,12 @@ fn class(n: usize) -> usize {
     n.next_multiple_of(step)
 }
 
+/// The number of a size class, counted from the smallest: four for each power of two.
+fn place(class: usize) -> usize {
+    let octave = class.ilog2();
+    4 * octave as usize + (class >> (octave - 2)) % 4
+}
+
 /// Storage of an array. Returns to its shelf when dropped.
 pub(crate) struct Store<T: Elem> {
     data: Vec<T>,
@@ -82,7 +92,10 @@ impl<T: Elem> Store<T> {
     /// Room for at least `n` elements, whose values are unspecified.
     pub(crate) fn take(memory: &Arc<Memory>, n: usize) -> Self {
         if n < SMALLEST {
-            return Store { data: poisoned(vec![T::ZERO; n]), home: None };
+            // Not `vec!`, which asks for zeroed memory: glibc takes that from no cache of the thread.
+            let mut data = Vec::with_capacity(n);
+            data.resize(n, T::ZERO);
+            return Store { data: poisoned(data), home: None };
         }
         let class = class(n);
         let data = T::shelf(memory).take(class).unwrap_or_else(|| vec![T::ZERO; class]);
@@ -159,6 +172,16 @@ mod tests {
         for n in [1024, 1025, 5000, 1 << 20, (1 << 20) + 1, 1_000_003] {
             let class = class(n);
             assert!(class >= n && class <= n + n / 4 && super::class(class) == class);
+        }
+    }
+
+    #[test]
+    fn every_size_class_has_a_place_of_its_own() {
+        let mut class = class(SMALLEST);
+        while class < 1 << 40 {
+            let next = super::class(class + 1);
+            assert_eq!(place(next), place(class) + 1, "{class} and {next}");
+            class = next;
         }
     }
 }

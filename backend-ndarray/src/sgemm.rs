@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 
 use ndarray::{ArrayViewMut2, Axis, s};
+use smallvec::SmallVec;
 
 use crate::buf::Ctx;
 use crate::matmul::{Matrix, matrix_mut};
@@ -29,7 +30,8 @@ thread_local! {
     static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `c = a b`, or `c += a b`; false, with nothing done, for forms that have no tile.
+/// `c = a b`, or `c += a b`; false, with nothing done, for forms that have no tile. One row of `a` against
+/// row-major `b` is among them: it reads `b` once, as packing it would.
 pub(crate) fn tiled(
     ctx: &Ctx,
     a: Matrix<'_, f32>,
@@ -38,7 +40,8 @@ pub(crate) fn tiled(
     accumulate: bool,
 ) -> bool {
     let kernels = ctx.kernels;
-    if c.is_empty() || a.columns == 0 {
+    let is_scaled_rows = a.rows == 1 && b.has_whole_rows() && !b.t().has_whole_rows();
+    if c.is_empty() || a.columns == 0 || is_scaled_rows {
         return false;
     }
     if a.has_whole_rows() {
@@ -47,7 +50,7 @@ pub(crate) fn tiled(
         } else if b.t().has_whole_rows() && b.columns >= MUCH_WIDER * a.rows && !accumulate {
             turned(ctx, a, b, c);
         } else {
-            panels(kernels, a, b, c, accumulate);
+            panels(kernels, a, b, c, accumulate, Finish::default());
         }
         return true;
     }
@@ -58,6 +61,22 @@ pub(crate) fn tiled(
     false
 }
 
+/// `c = x w^T + b`, or its ReLU, in the tiles of the product; false, with nothing done, where the
+/// product takes another form than panels.
+pub(crate) fn linear(
+    ctx: &Ctx,
+    [x, w]: [Matrix<'_, f32>; 2],
+    finish: Finish<'_>,
+    c: &mut ArrayViewMut2<'_, f32>,
+) -> bool {
+    let whole = x.has_whole_rows() && w.has_whole_rows() && x.columns > 0;
+    if !whole || x.rows <= FEW_ROWS || w.rows >= MUCH_WIDER * x.rows {
+        return false;
+    }
+    panels(ctx.kernels, x, w.t(), c, false, finish);
+    true
+}
+
 /// Panels of columns of `b`, each packed once and used by all rows of `a`.
 fn panels(
     kernels: &Kernels,
@@ -65,20 +84,23 @@ fn panels(
     b: Matrix<'_, f32>,
     c: &mut ArrayViewMut2<'_, f32>,
     accumulate: bool,
+    finish: Finish<'_>,
 ) {
-    let starts: Vec<usize> = (0..a.rows).map(|r| r * a.steps[0]).collect();
+    let inner = a.columns;
+    let starts: SmallVec<[usize; 64]> = (0..a.rows).map(|r| r * a.steps[0]).collect();
     PANEL.with_borrow_mut(|panel| {
         for first in (0..a.columns).step_by(DEEP) {
             let depth = DEEP.min(a.columns - first);
             let b = b.some_rows(first..first + depth);
             let accumulate = accumulate || first > 0;
             for (j, mut c) in c.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate() {
-                let left = j * kernels.columns;
-                pack(kernels, b.some_columns(left..left + c.ncols()), panel);
+                let columns = j * kernels.columns..j * kernels.columns + c.ncols();
+                pack(kernels, b.some_columns(columns.clone()), panel);
+                let is_last = first + depth == inner;
+                let finish = if is_last { finish.of_columns(columns) } else { Finish::default() };
                 let rows = starts.chunks(kernels.rows);
                 for (rows, out) in rows.zip(c.axis_chunks_iter_mut(Axis(0), kernels.rows)) {
-                    let taps = &[first];
-                    let a = a.data;
+                    let (a, taps) = (a.data, &[first]);
                     kernels.multiply(Multiply {
                         a,
                         rows,
@@ -86,7 +108,7 @@ fn panels(
                         depth,
                         panel,
                         accumulate,
-                        finish: Finish::default(),
+                        finish,
                         out,
                     });
                 }

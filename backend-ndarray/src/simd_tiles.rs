@@ -13,6 +13,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "loops of constant length over several arrays")]
 
+use std::ops::Range;
+
 use ndarray::ArrayViewMut2;
 
 use crate::matmul::matrix_mut;
@@ -31,6 +33,13 @@ pub(crate) struct Finish<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     /// Whether the positive part is taken.
     pub(crate) relu: bool,
+}
+
+impl<'a> Finish<'a> {
+    /// That of some of the columns.
+    pub(crate) fn of_columns(self, columns: Range<usize>) -> Self {
+        Finish { bias: self.bias.map(|bias| &bias[columns]), ..self }
+    }
 }
 
 /// `out[r][c] = finish(sum over taps t and depth k of a[rows[r] + t + k] * panel[t, k][c])`, or what
@@ -190,8 +199,11 @@ impl Kernels {
             }
         }
         body(matrix_mut(&mut whole[..rows * self.columns], [rows, self.columns]));
-        for (wide, narrow) in whole.chunks(self.columns).zip(narrow.rows_mut()) {
-            narrow.into_iter().zip(&wide[..columns]).for_each(|(n, &w)| *n = w);
+        for (wide, mut narrow) in whole.chunks(self.columns).zip(narrow.rows_mut()) {
+            match narrow.as_slice_mut() {
+                Some(narrow) => narrow.copy_from_slice(&wide[..columns]),
+                None => narrow.into_iter().zip(wide).for_each(|(n, &w)| *n = w),
+            }
         }
     }
 

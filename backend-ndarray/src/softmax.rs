@@ -2,6 +2,7 @@
 
 use inocula_core::op::OpCode;
 use inocula_core::{Arg, Result, Shape, bail};
+use smallvec::SmallVec;
 
 use crate::buf::{Buf, Ctx, operand};
 use crate::elem::Float;
@@ -19,12 +20,25 @@ pub(crate) fn loss<T: Float>(ctx: &Ctx, args: &[Arg<'_, Buf>], shape: Shape) -> 
     let made = ctx.make(shape, |out| {
         let rows = rows_per_item(classes);
         let items = out.chunks_mut(rows).zip(z.chunks(rows * classes)).zip(y.chunks(rows));
-        ctx.workers.each(z.len() * PER_LOGIT, items, |((out, z), y)| {
-            for ((o, z), &y) in out.iter_mut().zip(z.chunks_exact(classes)).zip(y) {
-                let (largest, sum) = shifted_sum(z, |_, _| {});
-                *o = sum.ln() + (largest - z[y as usize]);
-            }
-        });
+        let scratch = || (vec![T::ZERO; rows.min(y.len()) * classes], vec![T::ZERO; rows]);
+        ctx.workers.each_with(
+            z.len() * PER_LOGIT,
+            items,
+            scratch,
+            #[inline(always)]
+            |(powers, sums), ((out, z), y)| {
+                let (powers, sums) = (&mut powers[..z.len()], &mut sums[..y.len()]);
+                shift(z, powers, sums);
+                for ((o, shifted), &y) in out.iter_mut().zip(powers.chunks_exact(classes)).zip(y) {
+                    *o = shifted[y as usize].negated();
+                }
+                exponentiate(powers);
+                reduce_rows(powers, sums, T::plus);
+                for (o, sum) in out.iter_mut().zip(sums) {
+                    *o = sum.ln() + *o;
+                }
+            },
+        );
     });
     Ok(T::into_buf(made))
 }
@@ -39,29 +53,86 @@ pub(crate) fn grad<T: Float>(ctx: &Ctx, args: &[Arg<'_, Buf>], shape: Shape) -> 
         let rows = rows_per_item(classes);
         let operands = z.chunks(rows * classes).zip(y.chunks(rows)).zip(g.chunks(rows));
         let items = out.chunks_mut(rows * classes).zip(operands);
-        ctx.workers.each(z.len() * PER_LOGIT, items, |(out, ((z, y), g))| {
-            let rows = out.chunks_exact_mut(classes).zip(z.chunks_exact(classes));
-            for (((out, z), &y), &g) in rows.zip(y).zip(g) {
-                let (_, sum) = shifted_sum(z, |i, e| out[i] = e);
-                out.iter_mut().for_each(|o| *o = *o / sum);
-                out[y as usize] = out[y as usize] - T::ONE;
-                out.iter_mut().for_each(|o| *o = g * *o);
-            }
-        });
+        ctx.workers.each_with(
+            z.len() * PER_LOGIT,
+            items,
+            || SmallVec::<[T; 64]>::from_elem(T::ZERO, rows.min(y.len())),
+            #[inline(always)]
+            |sums, (out, ((z, y), g))| {
+                let sums = &mut sums[..y.len()];
+                shift(z, out, sums);
+                exponentiate(out);
+                reduce_rows(out, sums, T::plus);
+                let rows = out.chunks_exact_mut(classes).zip(sums);
+                for ((out, sum), (&y, &g)) in rows.zip(y.iter().zip(g)) {
+                    for o in &mut *out {
+                        *o = *o / *sum;
+                    }
+                    out[y as usize] = out[y as usize] - T::ONE;
+                    for o in out {
+                        *o = g * *o;
+                    }
+                }
+            },
+        );
     });
     Ok(T::into_buf(made))
 }
 
-/// The largest logit and the sum of `exp(z - largest)`; `each` gets the summands.
-fn shifted_sum<T: Float>(z: &[T], mut each: impl FnMut(usize, T)) -> (T, T) {
-    let largest = z[1..].iter().fold(z[0], |m, &v| v.larger(m));
-    let mut sum = T::ZERO;
-    for (i, &v) in z.iter().enumerate() {
-        let e = (v - largest).exp();
-        each(i, e);
-        sum = sum + e;
+// What follows is loops, as closures would be functions of their own, compiled without the
+// instruction set unless they happen to be inlined.
+
+/// Each row of `z` minus its largest value, which goes to `largest`. A NaN needs no care there: it
+/// makes the sum of its row NaN in any case.
+#[inline(always)]
+fn shift<T: Float>(z: &[T], out: &mut [T], largest: &mut [T]) {
+    reduce_rows(z, largest, |m, v| if v > m { v } else { m });
+    let classes = z.len() / largest.len();
+    let rows = z.chunks_exact(classes).zip(out.chunks_exact_mut(classes));
+    for ((z, out), &mut largest) in rows.zip(largest) {
+        for (o, &z) in out.iter_mut().zip(z) {
+            *o = z - largest;
+        }
     }
-    (largest, sum)
+}
+
+/// All values at once, so that rows shorter than a vector register fill it too.
+#[inline(always)]
+fn exponentiate<T: Float>(values: &mut [T]) {
+    for v in values {
+        *v = v.exp();
+    }
+}
+
+/// Rows that are reduced abreast: within a row each operation waits for the last.
+const ABREAST: usize = 8;
+
+/// Each row of `values`, of which there are as many as `out` has places, reduced by `f` in order.
+#[inline(always)]
+fn reduce_rows<T: Float>(values: &[T], out: &mut [T], f: impl Fn(T, T) -> T) {
+    let classes = values.len() / out.len();
+    let (blocks, rest) = out.as_chunks_mut::<ABREAST>();
+    let (wide, narrow) = values.split_at(blocks.len() * ABREAST * classes);
+    for (out, rows) in blocks.iter_mut().zip(wide.chunks_exact(ABREAST * classes)) {
+        *out = reduced(rows, classes, &f);
+    }
+    for (out, row) in rest.iter_mut().zip(narrow.chunks_exact(classes)) {
+        [*out] = reduced(row, classes, &f);
+    }
+}
+
+#[inline(always)]
+fn reduced<T: Float, const N: usize>(rows: &[T], classes: usize, f: &impl Fn(T, T) -> T) -> [T; N] {
+    let mut all = [T::ZERO; N];
+    for r in 0..N {
+        all[r] = rows[r * classes];
+    }
+    for c in 1..classes {
+        for r in 0..N {
+            all[r] = f(all[r], rows[r * classes + c]);
+        }
+    }
+    all
 }
 
 fn rows_per_item(classes: usize) -> usize {

@@ -22,7 +22,9 @@ impl<T: Float> Pgd<T> {
     fn apply(self, x: T, g: T, x0: T) -> T {
         let moved = x + self.step * g.signum();
         let near = moved.larger(x0 - self.eps).smaller(x0 + self.eps);
-        near.larger(self.lo).smaller(self.hi)
+        // The box, which is not NaN: a comparison each lets a NaN in `near` through.
+        let above = if self.lo >= near { self.lo } else { near };
+        if self.hi <= above { self.hi } else { above }
     }
 }
 

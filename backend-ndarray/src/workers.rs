@@ -19,6 +19,9 @@ const WORTH_WAKING: usize = 1 << 18;
 pub(crate) const GRAIN: usize = 1 << 14;
 
 /// The caller and its workers.
+///
+/// Tasks are called from loops: `for_each` would be a function of its own around them, compiled without
+/// the instruction set unless it happens to be inlined.
 pub(crate) struct Workers {
     threads: usize,
     isa: Isa,
@@ -98,10 +101,9 @@ impl Workers {
                         self.isa.run(
                             #[inline(always)]
                             || {
-                                items.for_each(
-                                    #[inline(always)]
-                                    |item| task(&mut scratch, item),
-                                )
+                                for item in items {
+                                    task(&mut scratch, item);
+                                }
                             },
                         );
                     }
@@ -119,10 +121,9 @@ impl Workers {
                 self.isa.run(
                     #[inline(always)]
                     || {
-                        items.for_each(
-                            #[inline(always)]
-                            |item| task(&mut scratch, item),
-                        )
+                        for item in items {
+                            task(&mut scratch, item);
+                        }
                     },
                 );
             }
