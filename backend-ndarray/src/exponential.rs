@@ -13,7 +13,7 @@ const SMALLEST: f64 = -110.0;
 /// Added to a number below 2^51, it leaves the nearest integer in the low bits.
 const TO_INTEGER: f64 = (3_u64 << 51) as f64;
 
-/// `1 / k!` for the series of `e^r`, whose next term is below 2^-34 for `|r| <= ln(2) / 2`.
+/// `1 / k!` for the series of `e^r`, whose next term is below 2^-32 for `|r| <= ln(2) / 2`.
 const SERIES: [f64; 9] = [
     1.0 / 40320.0,
     1.0 / 5040.0,
