@@ -35,9 +35,8 @@
 //!     &*pgd.check()?, &network, &test, &rows, Aim::Untargeted,
 //!     &Placement::new(&device), &rng.child("attack"), &mut |_| Ok(()),
 //! )?;
-//! let held = outcome.success.iter().filter(|fooled| !**fooled).count();
 //! assert!(outcome.distance.iter().all(|d| *d <= 0.1 + 1e-6));
-//! println!("{held} of 100 test samples held against PGD");
+//! println!("{} of 100 test samples held against PGD", outcome.held());
 //! # Ok::<(), inocula_core::Error>(())
 //! ```
 

@@ -107,7 +107,7 @@ impl Images {
     fn all_within(&self, config: AttackConfig, limit: f64) -> Outcome {
         let label = config.label();
         let outcome = self.attack(config)?;
-        let held = outcome.success.iter().filter(|s| !**s).count();
+        let held = outcome.held();
         ensure(held == 0, || format!("{label}: {held} images held"))?;
         let mean = outcome.distance.iter().sum::<f64>() / outcome.distance.len() as f64;
         ensure(mean <= limit, || format!("{label}: mean distance {mean}, at most {limit}"))

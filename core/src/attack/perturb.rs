@@ -29,6 +29,13 @@ pub struct Outcome {
     pub queries_each: Option<Vec<u64>>,
 }
 
+impl Outcome {
+    /// How many samples did not reach the goal.
+    pub fn held(&self) -> usize {
+        self.success.iter().filter(|reached| !**reached).count()
+    }
+}
+
 /// Runs `attack` on a batch `x` (`[N, ...]`) and measures the result.
 ///
 /// Samples that reach the goal already are returned as they are: there is nothing to perturb.

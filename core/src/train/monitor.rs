@@ -72,8 +72,7 @@ impl<'a> Monitor<'a> {
             &rng,
             &mut |_| Ok(()),
         )?;
-        let held = outcome.success.iter().filter(|fooled| !**fooled).count();
-        Ok(held as f64 / self.rows.len() as f64)
+        Ok(outcome.held() as f64 / self.rows.len() as f64)
     }
 }
 

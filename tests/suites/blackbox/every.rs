@@ -10,7 +10,7 @@ use inocula_core::{DType, Device, Result, Tensor};
 use inocula_tests::brief::with_queries;
 use inocula_tests::harness::{Outcome, ensure};
 
-use crate::subjects::{LabelsOnly, Noting, attack, held, linear, small};
+use crate::subjects::{LabelsOnly, Noting, attack, linear, small};
 
 /// Every black-box attack with few queries, and how many.
 fn attacks() -> Vec<(AttackConfig, usize)> {
@@ -136,7 +136,7 @@ pub(crate) fn strength(device: &Device) -> Outcome {
         let fooled = |share: f64, queries: usize| -> Result<usize> {
             let config =
                 with_queries(&config, queries)?.with_threat(Threat::new(norm, share * eps));
-            Ok(samples - held(&attack(&model, &x, &goal, &config)?))
+            Ok(samples - attack(&model, &x, &goal, &config)?.held())
         };
         let [all, narrow, few] =
             [fooled(1.0, queries)?, fooled(0.4, queries)?, fooled(1.0, queries / 8)?];

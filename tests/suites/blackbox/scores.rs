@@ -9,7 +9,7 @@ use inocula_core::rng::Rng;
 use inocula_core::{Device, Result, Tensor};
 use inocula_tests::harness::{Outcome, ensure};
 
-use crate::subjects::{Images, Noting, attack, held, linear, small};
+use crate::subjects::{Images, Noting, attack, linear, small};
 
 /// What an attack asks of the small network about one digit, point by point, and the digit.
 fn asked(device: &Device, attack: &dyn Attack, digit: usize) -> Result<(Vec<Vec<f32>>, Vec<f32>)> {
@@ -185,7 +185,7 @@ pub(crate) fn golden(images: &Images) -> Outcome {
     let x = images.x.narrow(0, 0, rows);
     let goal = images.goal.take(&Tensor::iota(x.device(), rows));
     let fooled = |config: &AttackConfig| -> Result<usize> {
-        Ok(rows - held(&attack(&images.model, &x, &goal, config)?))
+        Ok(rows - attack(&images.model, &x, &goal, config)?.held())
     };
     let (linf, l2) = (0.15, 2.5);
     let simba = Simba { queries: 1000, ..Simba::new(Norm::L2, l2) };

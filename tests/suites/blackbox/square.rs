@@ -6,7 +6,7 @@ use inocula_core::rng::Rng;
 use inocula_core::{Device, Result};
 use inocula_tests::harness::{Outcome, ensure};
 
-use crate::subjects::{Images, Noting, Question, held, small};
+use crate::subjects::{Images, Noting, Question, small};
 
 /// What Square asks about one digit, its original, the points' margins, and what it returns.
 struct Trace {
@@ -95,7 +95,7 @@ pub(crate) fn euclidean(device: &Device) -> Outcome {
 /// With 1,000 queries, stronger than one step along the gradient and no stronger than forty; in Linf far
 /// stronger than as many random corners of the cube.
 pub(crate) fn golden(images: &Images) -> Outcome {
-    let held = |config: AttackConfig| -> Result<usize> { Ok(held(&images.attack(&config)?)) };
+    let held = |config: AttackConfig| -> Result<usize> { Ok(images.attack(&config)?.held()) };
     for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 1.5), (Norm::L1, 10.0)] {
         let square = AttackConfig::Square(Square { queries: 1000, ..Square::new(norm, eps) });
         let square = held(square)?;

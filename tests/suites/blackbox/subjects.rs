@@ -71,11 +71,6 @@ pub(crate) fn attack(
     perturb(&*config.check()?, model, x, goal, &draws)
 }
 
-/// How many samples did not reach the goal.
-pub(crate) fn held(outcome: &Found) -> usize {
-    outcome.success.iter().filter(|s| !**s).count()
-}
-
 /// The network of the golden vectors, and their images.
 pub(crate) struct Images {
     pub(crate) model: Network,

@@ -24,7 +24,7 @@ pub(crate) fn sound(device: &Device) -> Outcome {
         ("robust", &robust, apgd),
     ] {
         let found = checked(model, device, &config, 120, 96)?;
-        let left = found.found.success.iter().filter(|fooled| !**fooled).count();
+        let left = found.found.held();
         ensure(left > 20, || format!("{name}: only {left} samples left to be wrong about"))?;
         let wrong = || format!("{name}, {}: {:?}", config.label(), found.findings);
         ensure(found.findings.is_empty(), wrong)?;

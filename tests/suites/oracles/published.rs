@@ -48,10 +48,6 @@ fn attacked(
     Ok(perturb_rows(&*attack, network, test, rows, aim, &place, &rng, &mut |_| Ok(()))?)
 }
 
-fn held(found: &Found) -> usize {
-    found.success.iter().filter(|fooled| !**fooled).count()
-}
-
 /// Correct predictions of all 10,000, clean and under FGSM.
 pub(crate) fn counts(device: &Device, folder: &Path) -> Outcome {
     let mnist = match files::mnist() {
@@ -70,54 +66,63 @@ pub(crate) fn counts(device: &Device, folder: &Path) -> Outcome {
         let seen = predict_rows(&model, &test, &all, &place)?;
         let right = seen.iter().zip(&test.labels).filter(|(a, b)| a == b).count();
         let fgsm = AttackConfig::Fgsm(Fgsm::new(Norm::Linf, eps));
-        let left = held(&attacked(&model, &test, &all, &fgsm)?);
+        let left = attacked(&model, &test, &all, &fgsm)?.held();
         ensure(right.abs_diff(clean) <= 3, || format!("{file}: {right} right, not {clean}"))?;
         ensure(left.abs_diff(under_fgsm) <= 3, || format!("{file}: {left} held"))?;
     }
     Ok(())
 }
 
-/// PGD-40 from the original in steps of 0.01 leaves 943 of the first 1,000. The last iterate is what was
-/// counted; the best one leaves no more.
-pub(crate) fn pgd(device: &Device, folder: &Path) -> Outcome {
+/// Runs a check on the published network of Zhang et al. and all test images, at its backend's first turn.
+fn on_trades(
+    case: &'static str,
+    device: &Device,
+    folder: &Path,
+    check: impl FnOnce(&Network, &Dataset) -> Outcome,
+) -> Outcome {
     let mnist = match files::mnist() {
-        Ok(mnist) if first("pgd", device) => mnist,
+        Ok(mnist) if first(case, device) => mnist,
         Ok(_) => return Ok(()),
         Err(why) => return files::skip(&why),
     };
     let (_, test) = idx::mnist(&mnist)?;
-    let model = network(device, folder, "trades_smallcnn", "trades-small-cnn")?;
-    let rows: Vec<usize> = (0..1000).collect();
-    let classic = AttackConfig::Pgd(Pgd::classic(Norm::Linf, 0.3, 0.01, 40));
-    let left = held(&attacked(&model, &test, &rows, &classic)?);
-    ensure(left.abs_diff(943) <= 3, || format!("{left} of 1,000 held, not 943"))
+    check(&network(device, folder, "trades_smallcnn", "trades-small-cnn")?, &test)
+}
+
+/// PGD-40 from the original in steps of 0.01.
+fn pgd_40() -> AttackConfig {
+    AttackConfig::Pgd(Pgd::classic(Norm::Linf, 0.3, 0.01, 40))
+}
+
+/// PGD-40 from the original in steps of 0.01 leaves 943 of the first 1,000. The last iterate is what was
+/// counted; the best one leaves no more.
+pub(crate) fn pgd(device: &Device, folder: &Path) -> Outcome {
+    on_trades("pgd", device, folder, |model, test| {
+        let rows: Vec<usize> = (0..1000).collect();
+        let left = attacked(model, test, &rows, &pgd_40())?.held();
+        ensure(left.abs_diff(943) <= 3, || format!("{left} of 1,000 held, not 943"))
+    })
 }
 
 /// The published figure under AutoAttack is 92.81 % of all images. With fewer steps and queries it leaves a
 /// little more; and of 100 images drawn evenly from the classes, 99.9 times in 100 at least 84 belong to
 /// the 92.81 % (three deviations of the binomial and a bit). Image by image it leaves none that PGD-40 fools.
 pub(crate) fn autoattack(device: &Device, folder: &Path) -> Outcome {
-    let mnist = match files::mnist() {
-        Ok(mnist) if first("autoattack", device) => mnist,
-        Ok(_) => return Ok(()),
-        Err(why) => return files::skip(&why),
-    };
-    let (_, test) = idx::mnist(&mnist)?;
-    let model = network(device, folder, "trades_smallcnn", "trades-small-cnn")?;
-    let mut order = Rng::new(7).permutation(test.len());
-    let mut counts = [0; 10];
-    order.retain(|&row| {
-        let count = &mut counts[test.labels[row] as usize];
-        *count += 1;
-        *count <= 10
-    });
-    let brief = Autoattack { steps: 20, queries: 200, ..Autoattack::new(Norm::Linf, 0.3) };
-    let whole = attacked(&model, &test, &order, &AttackConfig::Autoattack(brief))?;
-    let pgd = AttackConfig::Pgd(Pgd::classic(Norm::Linf, 0.3, 0.01, 40));
-    let pgd = attacked(&model, &test, &order, &pgd)?;
-    let missed = pgd.success.iter().zip(&whole.success).filter(|(pgd, all)| **pgd && !**all);
-    let (missed, left) = (missed.count(), held(&whole));
-    // One image at the boundary may go either way.
-    ensure(missed <= 1 && left <= held(&pgd), || format!("{missed} that PGD fools are left"))?;
-    ensure((84..=98).contains(&left), || format!("{left} of 100 held"))
+    on_trades("autoattack", device, folder, |model, test| {
+        let mut order = Rng::new(7).permutation(test.len());
+        let mut counts = [0; 10];
+        order.retain(|&row| {
+            let count = &mut counts[test.labels[row] as usize];
+            *count += 1;
+            *count <= 10
+        });
+        let brief = Autoattack { steps: 20, queries: 200, ..Autoattack::new(Norm::Linf, 0.3) };
+        let whole = attacked(model, test, &order, &AttackConfig::Autoattack(brief))?;
+        let pgd = attacked(model, test, &order, &pgd_40())?;
+        let missed = pgd.success.iter().zip(&whole.success).filter(|(pgd, all)| **pgd && !**all);
+        let (missed, left) = (missed.count(), whole.held());
+        // One image at the boundary may go either way.
+        ensure(missed <= 1 && left <= pgd.held(), || format!("{missed} that PGD fools are left"))?;
+        ensure((84..=98).contains(&left), || format!("{left} of 100 held"))
+    })
 }

@@ -174,7 +174,7 @@ pub(crate) fn stages(device: &Device) -> Outcome {
         let apart = whole.success.iter().zip(&found.success).filter(|(a, b)| a != b).count();
         ensure(apart <= 1, || format!("{version:?}: {apart} samples differ"))?;
         let left: Vec<usize> = stages.iter().map(|stage| stage.left).collect();
-        let last = found.success.iter().filter(|s| !**s).count();
+        let last = found.held();
         let falls = left.is_sorted_by(|a, b| a >= b) && left.last() == Some(&last);
         ensure(falls && stages.len() >= 3, || format!("{version:?}: {stages:?}"))?;
         let ends = stages.iter().all(|s| heard.iter().any(|(l, a, b)| *l == s.label && a == b));

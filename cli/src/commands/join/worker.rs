@@ -140,8 +140,7 @@ impl Shard {
         let (aim, rows) = (Aim::Untargeted, &self.attacked);
         let tick = &mut |_| interrupt::check();
         let outcome = perturb_rows(&**attack, network, &self.test, rows, aim, &place, &rng, tick)?;
-        let held = outcome.success.iter().filter(|fooled| !**fooled).count();
-        Ok((clean, Some(held as f64 / rows.len() as f64)))
+        Ok((clean, Some(outcome.held() as f64 / rows.len() as f64)))
     }
 
     /// What the ledger comes to.

@@ -117,7 +117,7 @@ impl<'a> Judge<'a> {
                 let quiet = &mut |_| Ok(());
                 let outcome =
                     perturb_rows(&**attack, network, self.test, rows, aim, &place, rng, quiet)?;
-                Ok(outcome.success.iter().filter(|fooled| !**fooled).count())
+                Ok(outcome.held())
             }
             (Kind::Backdoor, _, Some((data, target))) => {
                 let predicted = predict_rows(network, data, rows, &place)?;
