@@ -4,6 +4,7 @@
 //! the same error for the same mistake and may assume well-formed input.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use crate::{Result, bail};
@@ -56,7 +57,7 @@ pub const MAX_RANK: usize = 6;
 /// The extents of a tensor's axes, outermost first. A scalar has none.
 ///
 /// Kept inline (`Copy`, no allocation), because every op of a small model makes several.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct Shape {
     dims: [usize; MAX_RANK],
     rank: u8,
@@ -110,6 +111,21 @@ impl Shape {
             step *= self.dims[axis];
         }
         strides
+    }
+}
+
+impl PartialEq for Shape {
+    /// Extents behind the last axis are 0, so all are compared: without a loop over as many as there are,
+    /// or a call.
+    fn eq(&self, other: &Self) -> bool {
+        let pairs = self.dims.iter().zip(&other.dims);
+        pairs.fold(self.rank == other.rank, |same, (a, b)| same & (a == b))
+    }
+}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self[..].hash(state);
     }
 }
 

@@ -106,11 +106,12 @@ pub(super) fn gradient(
 ) -> Result<(Tensor, Tensor)> {
     let x = x.detach().tracked();
     let logits = model.logits(&x)?;
-    let slope = goal.objective_slope(&logits.detach());
+    let values = logits.detach();
+    let slope = goal.objective_slope(&values);
     let Some(g) = vector_jacobian(&logits, &slope, &[&x])?.pop() else {
         bail!(Usage, "attack: one gradient was asked for and none came");
     };
-    Ok((logits.detach(), g))
+    Ok((values, g))
 }
 
 /// What one forward and one backward pass tell of a point.

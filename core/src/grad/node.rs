@@ -113,7 +113,8 @@ impl Node {
 impl Drop for Node {
     /// Frees the history without recursion: chains can be longer than the stack.
     fn drop(&mut self) {
-        let mut pending: Vec<Arc<Node>> = self.inputs.drain(..).filter_map(|s| s.node).collect();
+        let mut pending: SmallVec<[Arc<Node>; 4]> =
+            self.inputs.drain(..).filter_map(|s| s.node).collect();
         while let Some(node) = pending.pop() {
             if let Some(mut last) = Arc::into_inner(node) {
                 pending.extend(last.inputs.drain(..).filter_map(|s| s.node));
