@@ -11,6 +11,7 @@ use ndarray::{ArrayViewMut2, Axis, s};
 
 use crate::buf::Ctx;
 use crate::matmul::{Matrix, matrix_mut};
+use crate::simd_combine::Terms;
 use crate::simd_tiles::{Dot, DotShape, Finish, Kernels, Multiply, Outer};
 use crate::simd_transpose::transpose;
 
@@ -44,6 +45,12 @@ pub(crate) fn tiled(
     if a.has_whole_rows() {
         if b.t().has_whole_rows() && a.rows <= FEW_ROWS {
             inner_products(kernels, a, b.t(), c, accumulate);
+        } else if a.rows == 1
+            && b.has_whole_rows()
+            && Terms::reach(b.data.len())
+            && let Some(c) = c.as_slice_mut()
+        {
+            combined_rows(kernels, a.row(0), b, c, accumulate);
         } else if b.t().has_whole_rows() && b.columns >= MUCH_WIDER * a.rows && !accumulate {
             turned(ctx, a, b, c);
         } else {
@@ -56,6 +63,23 @@ pub(crate) fn tiled(
         return true;
     }
     false
+}
+
+/// The rows of `b`, combined with the elements of a row of `a`: nothing would be used twice, so nothing
+/// is packed.
+fn combined_rows(
+    kernels: &Kernels,
+    a: &[f32],
+    b: Matrix<'_, f32>,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    if !accumulate {
+        c.fill(0.0);
+    }
+    let mut terms = Terms::default();
+    terms.all(a, b.steps[0]);
+    terms.combine(kernels.isa, 0, b.data, 0, c);
 }
 
 /// Panels of columns of `b`, each packed once and used by all rows of `a`.
@@ -160,6 +184,7 @@ fn inner_products(
     accumulate: bool,
 ) {
     let shape = match (a.rows, b.rows) {
+        (1, 1) => DotShape::Single,
         (1, _) => DotShape::Row,
         (_, 1) => DotShape::Column,
         _ => DotShape::Block,
