@@ -87,11 +87,7 @@ impl Contributions {
         for start in (0..samples.max(1)).step_by(size) {
             let count = size.min(samples - start);
             let made = parts.iter().map(|part| part.made(start, count)).collect::<Vec<_>>();
-            let norms = made.iter().zip(&held_norms).filter_map(|(made, held)| match made {
-                Some(made) => Some(made.squared_norms(count)),
-                None => held.as_ref().map(|norms| some(norms, start, count)),
-            });
-            let factors = factors(checked(norms)?)?;
+            let factors = factors(norms_of_some(&made, &held_norms, start, count)?)?;
             each.check_factors(&factors, count)?;
             for (param, (made, factors)) in made.iter().zip(factors).enumerate() {
                 match made {
@@ -159,13 +155,20 @@ impl Pending {
     }
 }
 
-/// Those of `count` samples from `start` on.
-fn some(of_all: &Tensor, start: usize, count: usize) -> Tensor {
-    if count == of_all.dim(0) { of_all.clone() } else { of_all.narrow(0, start, count) }
-}
-
-fn checked(tensors: impl Iterator<Item = Tensor>) -> Result<Vec<Tensor>> {
-    tensors.map(|tensor| tensor.check().cloned()).collect()
+/// Squared norms `[count]` of the gradients of the samples from `start` on: made, or from what is held of
+/// all samples.
+fn norms_of_some(
+    made: &[Option<Part>],
+    held: &[Option<Tensor>],
+    start: usize,
+    count: usize,
+) -> Result<Vec<Tensor>> {
+    let norms = made.iter().zip(held).filter_map(|(made, held)| match (made, held) {
+        (Some(made), _) => Some(made.squared_norms(count)),
+        (None, Some(all)) if all.dim(0) == count => Some(all.clone()),
+        (None, all) => all.as_ref().map(|all| all.narrow(0, start, count)),
+    });
+    norms.map(|norms| norms.check().cloned()).collect()
 }
 
 /// Tensors as one along the first axis.

@@ -16,8 +16,9 @@
 //!
 //! The alternative, the ziggurat, takes fewer bits but branches on them: it is four times as slow and
 //! its time tells how often it rejected. Here every group takes the same instructions. They are
-//! additions, multiplications, divisions and square roots, which round alike everywhere, so that the
-//! values do not depend on the processor.
+//! additions, multiplications, both in one, divisions and square roots, which round alike everywhere, so
+//! that the values do not depend on the processor. One that cannot multiply and add in one does so in
+//! software.
 //!
 //! All of it has to be inlined into the one function that is compiled for the processor's registers.
 //! `inline(always)` does that to functions here, not to those of the standard library that take
