@@ -12,10 +12,12 @@ use crate::buf::{Array, Buf, Ctx, operand};
 use crate::channels_last;
 use crate::direct::{four, joined};
 use crate::elem::Elem;
-use crate::matmul::{matrix_mut, work};
+use crate::matmul::{Matrix, matrix_mut, work};
 use crate::padded::Padded;
+use crate::simd::Isa;
 use crate::simd_combine::Terms;
 use crate::simd_tiles::{Kernels, Outer};
+use crate::simd_transpose::transpose;
 use crate::sparse::Geometry;
 
 /// Shares of a batch whose weight gradients are added up one after the other.
@@ -84,15 +86,19 @@ impl<'a> WeightGrad<'a> {
     }
 
     /// Writes the sums in the order of the weight, `[O, C, kh, kw]`.
-    fn write(&self, sum: &[f32], out: &mut [f32]) {
-        let taps = self.taps_of_weight;
-        let channels = self.inner() / taps;
-        let steps = if self.turned { [1, self.outputs] } else { [self.inner(), 1] };
-        for (o, out) in out.chunks_exact_mut(self.inner()).enumerate() {
-            for (tap, c) in (0..taps).flat_map(|t| (0..channels).map(move |c| (t, c))) {
-                let i = tap * channels + c;
-                out[c * taps + tap] = sum[o * steps[0] + i * steps[1]];
+    fn write(&self, isa: Isa, sum: &[f32], out: &mut [f32]) {
+        let (taps, inner) = (self.taps_of_weight, self.inner());
+        let channels = inner / taps;
+        if self.turned {
+            for c in 0..channels {
+                let steps = [channels * self.outputs, 1];
+                let of_channel = Matrix::new(&sum[c * self.outputs..], [taps, self.outputs], steps);
+                transpose(isa, of_channel, inner, &mut out[c * taps..]);
             }
+            return;
+        }
+        for (sum, out) in sum.chunks_exact(inner).zip(out.chunks_exact_mut(inner)) {
+            transpose(isa, Matrix::dense(sum, [taps, channels]), taps, out);
         }
     }
 
@@ -241,7 +247,7 @@ pub(crate) fn weight_grad(
         for other in others.chunks_exact(n) {
             first.iter_mut().zip(other).for_each(|(sum, &v)| *sum += v);
         }
-        job.write(first, out);
+        job.write(ctx.kernels.isa, first, out);
     });
     Ok(f32::into_buf(made))
 }
@@ -263,7 +269,7 @@ pub(crate) fn weight_grads(
         ctx.workers.each_with(job.work(shape[0]), images, scratch, |(terms, sum), (i, out)| {
             let sum = &mut sum.data_mut()[..n];
             job.add_images(ctx, terms, [x, g], i..i + 1, 0, sum);
-            job.write(sum, out);
+            job.write(ctx.kernels.isa, sum, out);
         });
     });
     Ok(f32::into_buf(made))

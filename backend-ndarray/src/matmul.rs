@@ -195,9 +195,11 @@ pub(crate) fn parallel_gemm<T: Float>(
     });
 }
 
-/// Time of a product, in cheap elementwise operations.
+/// Time of a product, in cheap elementwise operations: that of its arithmetic, or that of reading its
+/// operands where each element is used a few times only.
 pub(crate) fn work(rows: usize, inner: usize, columns: usize) -> usize {
-    rows.saturating_mul(inner).saturating_mul(columns) / PER_ELEMENT
+    let arithmetic = rows.saturating_mul(inner).saturating_mul(columns) / PER_ELEMENT;
+    arithmetic.max(rows.saturating_mul(inner)).max(inner.saturating_mul(columns))
 }
 
 /// The matrices in the last two axes of an array, with as many axes of batch before them.

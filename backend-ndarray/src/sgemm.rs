@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::buf::Ctx;
 use crate::matmul::{Matrix, matrix_mut};
+use crate::simd_combine::Terms;
 use crate::simd_tiles::{Dot, DotShape, Finish, Kernels, Multiply, Outer};
 use crate::simd_transpose::transpose;
 
@@ -25,13 +26,17 @@ const FEW_ROWS: usize = 8;
 /// How much larger than `a` a transposed row-major `b` is, for `a` to be packed in its place.
 const MUCH_WIDER: usize = 2;
 
+/// Elements of a row-major `b` up to which a plain loop multiplies it with one row sooner than
+/// [`combined_rows`] has begun.
+const SMALL: usize = 1 << 12;
+
 thread_local! {
     /// Packed panels of `b`.
     static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `c = a b`, or `c += a b`; false, with nothing done, for forms that have no tile. One row of `a` against
-/// row-major `b` is among them: it reads `b` once, as packing it would.
+/// `c = a b`, or `c += a b`; false, with nothing done, for forms that have no tile, or where `a` is one row
+/// and `b` small.
 pub(crate) fn tiled(
     ctx: &Ctx,
     a: Matrix<'_, f32>,
@@ -40,13 +45,20 @@ pub(crate) fn tiled(
     accumulate: bool,
 ) -> bool {
     let kernels = ctx.kernels;
-    let is_scaled_rows = a.rows == 1 && b.has_whole_rows() && !b.t().has_whole_rows();
-    if c.is_empty() || a.columns == 0 || is_scaled_rows {
+    let only_rows = b.has_whole_rows() && !b.t().has_whole_rows();
+    let is_small = a.rows == 1 && only_rows && b.rows * b.columns <= SMALL;
+    if c.is_empty() || a.columns == 0 || is_small {
         return false;
     }
     if a.has_whole_rows() {
         if b.t().has_whole_rows() && a.rows <= FEW_ROWS {
             inner_products(kernels, a, b.t(), c, accumulate);
+        } else if a.rows == 1
+            && b.has_whole_rows()
+            && Terms::reach(b.data.len())
+            && let Some(c) = c.as_slice_mut()
+        {
+            combined_rows(kernels, a.row(0), b, c, accumulate);
         } else if b.t().has_whole_rows() && b.columns >= MUCH_WIDER * a.rows && !accumulate {
             turned(ctx, a, b, c);
         } else {
@@ -75,6 +87,23 @@ pub(crate) fn linear(
     }
     panels(ctx.kernels, x, w.t(), c, false, finish);
     true
+}
+
+/// The rows of `b`, combined with the elements of a row of `a`: nothing would be used twice, so nothing
+/// is packed.
+fn combined_rows(
+    kernels: &Kernels,
+    a: &[f32],
+    b: Matrix<'_, f32>,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    if !accumulate {
+        c.fill(0.0);
+    }
+    let mut terms = Terms::default();
+    terms.all(a, b.steps[0]);
+    terms.combine(kernels.isa, 0, b.data, 0, c);
 }
 
 /// Panels of columns of `b`, each packed once and used by all rows of `a`.
@@ -182,6 +211,7 @@ fn inner_products(
     accumulate: bool,
 ) {
     let shape = match (a.rows, b.rows) {
+        (1, 1) => DotShape::Single,
         (1, _) => DotShape::Row,
         (_, 1) => DotShape::Column,
         _ => DotShape::Block,

@@ -54,6 +54,21 @@ impl Terms {
         self.furthest = self.furthest.max(at);
     }
 
+    /// One group, of all `values`, zeros among them, with stretches that begin `step` apart.
+    pub(crate) fn all(&mut self, values: &[f32], step: usize) {
+        self.clear(1, values.len());
+        for (i, (term, &value)) in self.terms.iter_mut().zip(values).enumerate() {
+            *term = Term { at: (i * step) as u32, value };
+        }
+        self.counts[0] = values.len() as u32;
+        self.furthest = values.len().saturating_sub(1) * step;
+    }
+
+    /// Whether every stretch of a slice of `length` elements can be told.
+    pub(crate) fn reach(length: usize) -> bool {
+        length <= u32::MAX as usize
+    }
+
     /// `out[i] += sum over the group's terms of value * from[shift + at + i]`.
     pub(crate) fn combine(
         &self,

@@ -96,6 +96,8 @@ pub(crate) enum DotShape {
     Row,
     /// One column.
     Column,
+    /// One row against one column.
+    Single,
 }
 
 /// The largest tile of [`Dot`].
@@ -114,12 +116,11 @@ pub(crate) struct Kernels {
     pub(crate) columns: usize,
     /// Rows of the tallest tile of [`Outer`].
     pub(crate) outer_rows: usize,
-    dot_block: [usize; 2],
     /// Tiles by ascending height.
     multiply: &'static [(usize, MultiplyTile)],
     outer: &'static [(usize, OuterTile)],
-    /// By [`DotShape`].
-    dot: [DotTile; 3],
+    /// Sizes and tiles, by [`DotShape`].
+    dot: [([usize; 2], DotTile); 4],
 }
 
 impl Kernels {
@@ -233,11 +234,7 @@ impl Kernels {
 
     /// Rows and columns of a tile of inner products.
     pub(crate) fn dot_size(&self, shape: DotShape) -> [usize; 2] {
-        match shape {
-            DotShape::Block => self.dot_block,
-            DotShape::Row => [1, 8],
-            DotShape::Column => [8, 1],
-        }
+        self.dot[shape as usize].0
     }
 
     /// A tile of inner products. Hands each sum over with its row and column.
@@ -257,7 +254,7 @@ impl Kernels {
         assert!(job.columns.iter().all(|&at| at + reach_b <= job.b.len()));
         let mut sums = [0.0; MAX_DOT];
         // SAFETY: the machine has the instruction set, and all positions were checked.
-        unsafe { self.dot[shape as usize](job, &mut sums) };
+        unsafe { self.dot[shape as usize].1(job, &mut sums) };
         for r in 0..job.rows.len() {
             for c in 0..job.columns.len() {
                 take(r, c, sums[r * columns + c]);
@@ -430,7 +427,7 @@ macro_rules! kernels {
         $name:ident, $isa:ident, $lanes:ty, #[$attribute:meta],
         multiply: [$(($m_name:ident, $m:literal)),+] x $v:literal,
         outer: [$(($o_name:ident, $o:literal)),+],
-        dot: $dm:literal x $dn:literal,
+        dot: [$(($d_name:ident, $dm:literal, $dn:literal)),+],
     ) => {
         mod $name {
             //! The tiles of one instruction set.
@@ -442,10 +439,9 @@ macro_rules! kernels {
                 rows: { let all = [$($m),+]; all[all.len() - 1] },
                 columns: $v * <$lanes>::COUNT,
                 outer_rows: { let all = [$($o),+]; all[all.len() - 1] },
-                dot_block: [$dm, $dn],
                 multiply: &[$(($m, $m_name)),+],
                 outer: &[$(($o, $o_name)),+],
-                dot: [dot_block, dot_row, dot_column],
+                dot: [$(([$dm, $dn], $d_name)),+],
             };
 
             // SAFETY (all of them): the table is handed out where the machine has the features, and
@@ -462,18 +458,12 @@ macro_rules! kernels {
                     unsafe { outer::<$lanes, $o, $v>(job) }
                 }
             )+
-            #[$attribute]
-            unsafe fn dot_block(job: &Dot<'_>, sums: &mut [f32; MAX_DOT]) {
-                unsafe { dot::<$lanes, $dm, $dn>(job, sums) }
-            }
-            #[$attribute]
-            unsafe fn dot_row(job: &Dot<'_>, sums: &mut [f32; MAX_DOT]) {
-                unsafe { dot::<$lanes, 1, 8>(job, sums) }
-            }
-            #[$attribute]
-            unsafe fn dot_column(job: &Dot<'_>, sums: &mut [f32; MAX_DOT]) {
-                unsafe { dot::<$lanes, 8, 1>(job, sums) }
-            }
+            $(
+                #[$attribute]
+                unsafe fn $d_name(job: &Dot<'_>, sums: &mut [f32; MAX_DOT]) {
+                    unsafe { dot::<$lanes, $dm, $dn>(job, sums) }
+                }
+            )+
         }
     };
 }
@@ -483,7 +473,7 @@ kernels! {
     avx512, Avx512, crate::simd::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_8, 8), (rows_12, 12)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_8, 8)],
-    dot: 4 x 6,
+    dot: [(block, 4, 6), (row, 1, 8), (column, 8, 1), (single, 1, 1)],
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -491,7 +481,7 @@ kernels! {
     avx2, Avx2, crate::simd::x86::Avx2, #[target_feature(enable = "avx2,fma")],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_6, 6)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_6, 6)],
-    dot: 3 x 4,
+    dot: [(block, 3, 4), (row, 1, 8), (column, 8, 1), (single, 1, 1)],
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -499,12 +489,12 @@ kernels! {
     neon, Neon, crate::simd::arm::Neon, #[inline],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4), (rows_6, 6)] x 4,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4), (outer_6, 6)],
-    dot: 4 x 6,
+    dot: [(block, 4, 6), (row, 1, 8), (column, 8, 1), (single, 1, 1)],
 }
 
 kernels! {
     portable, Portable, Portable, #[inline],
     multiply: [(rows_1, 1), (rows_2, 2), (rows_4, 4)] x 2,
     outer: [(outer_1, 1), (outer_2, 2), (outer_4, 4)],
-    dot: 3 x 2,
+    dot: [(block, 3, 2), (row, 1, 8), (column, 8, 1), (single, 1, 1)],
 }

@@ -222,27 +222,41 @@ fn portions(device: &Device) -> Outcome {
         };
         let whole = each(0, SAMPLES)?.weighted_sums(&factors(0, SAMPLES)?)?;
         for sizes in [&[SAMPLES][..], &[2, 3], &[1, 1, 1, 1, 1], &[4, 0, 1]] {
-            let (mut contributions, mut at) = (Contributions::default(), 0);
-            for &size in sizes {
-                contributions.add(&each(at, size)?, &factors(at, size)?)?;
-                at += size;
-            }
-            ensure(contributions.samples() == SAMPLES, || format!("{name}, {sizes:?}"))?;
-            let sums = contributions.sums()?;
-            ensure(sums.len() == whole.len(), || format!("{name}: {} sums", sums.len()))?;
-            for (p, (sum, want)) in sums.iter().zip(&whole).enumerate() {
-                ensure(sum.shape() == want.shape(), || format!("{name}: {}", sum.shape()))?;
-                let off = deviation(&sum.to_f64_vec()?, &want.to_f64_vec()?);
-                ensure(off <= 1e-12, || format!("{name}, {sizes:?}, {p}: {off:e} off"))?;
+            // Gradients that are made, of all samples at once and of one at a time.
+            for made_bytes in [usize::MAX, 1] {
+                let (mut contributions, mut at) = (Contributions::within(made_bytes), 0);
+                for &size in sizes {
+                    let of_portion = each(at, size)?;
+                    let (norms, mut done) = (of_portion.squared_norms()?, 0);
+                    contributions.add(&of_portion, |some| {
+                        let count = some[0].dim(0);
+                        for (some, all) in some.iter().zip(&norms) {
+                            let want = all.narrow(0, done, count).to_f64_vec()?;
+                            assert!(deviation(&some.to_f64_vec()?, &want) <= 1e-12, "{name}");
+                        }
+                        done += count;
+                        factors(at + done - count, count)
+                    })?;
+                    ensure(done == size, || format!("{name}, {sizes:?}: {done} of {size}"))?;
+                    at += size;
+                }
+                ensure(contributions.samples() == SAMPLES, || format!("{name}, {sizes:?}"))?;
+                let sums = contributions.sums()?;
+                ensure(sums.len() == whole.len(), || format!("{name}: {} sums", sums.len()))?;
+                for (p, (sum, want)) in sums.iter().zip(&whole).enumerate() {
+                    ensure(sum.shape() == want.shape(), || format!("{name}: {}", sum.shape()))?;
+                    let off = deviation(&sum.to_f64_vec()?, &want.to_f64_vec()?);
+                    ensure(off <= 1e-12, || format!("{name}, {sizes:?}, {p}: {off:e} off"))?;
+                }
             }
         }
         let few = factors(0, SAMPLES)?.split_off(1);
-        let err = Contributions::default().add(&each(0, SAMPLES)?, &few).err();
+        let err = Contributions::default().add(&each(0, SAMPLES)?, |_| Ok(few.clone())).err();
         ensure(err.is_some(), || format!("{name}: a factor was missing"))?;
     }
     ensure(Contributions::default().sums()?.is_empty(), || "sums of nothing".into())?;
-    // Half a MiB of each sample: 32 at a time, or fewer, where that makes portions of one size.
-    ensure(capacity(1 << 19) == 32 && capacity(usize::MAX) == 1, || "capacity".into())?;
+    // Two MiB of each sample: 32 at a time, or fewer, where that makes portions of one size.
+    ensure(capacity(1 << 21) == 32 && capacity(usize::MAX) == 1, || "capacity".into())?;
     for (samples, capacity, want) in [(32, 32, 32), (33, 32, 17), (100, 32, 25), (0, 32, 1)] {
         let got = portion(samples, capacity);
         ensure(got == want, || format!("{samples} by {capacity}: {got}"))?;

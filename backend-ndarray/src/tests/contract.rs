@@ -53,6 +53,15 @@ fn an_index_out_of_range_is_an_error_that_names_it() {
 }
 
 #[test]
+fn zeros_do_not_hide_what_is_not_finite_in_a_product_with_one_row() {
+    let row = f32s(&[1, 3], &[0.0, 1.0, 0.0]);
+    let matrix = f32s(&[3, 2], &[f64::NAN, 1.0, 2.0, 3.0, f64::INFINITY, 4.0]);
+    let product = Op::MatMul { trans_a: false, trans_b: false };
+    let got = run(&product, &[row, matrix]).unwrap().data;
+    assert!(got[0].is_nan() && got[1] == 3.0, "{got:?}");
+}
+
+#[test]
 fn nan_is_the_largest_and_the_first_one_counts() {
     let nan = f64::NAN;
     let x = f32s(&[2, 4], &[1.0, nan, 9.0, nan, 5.0, 9.0, 9.0, f64::NEG_INFINITY]);

@@ -6,16 +6,21 @@
 //! until they would be larger, or the batch ends, and contracted at once. A batch in portions then
 //! costs what it costs as a whole.
 //!
-//! Portions are there for what is held of each sample between the pass and the sum, mostly gradients in
-//! weights of convolutions: of a whole batch that is more than all else of a step, and no longer fits
-//! any cache. [`capacity`] is as many samples as do; of a small network that is the whole batch.
+//! Gradients in weights of convolutions, made of each sample, would be more than all else of a step. So
+//! they are made of a few samples at a time, from what the pass over the portion left, and are in a cache
+//! still when their norms and then their sum are taken. What clips is asked once for each of these few.
 
 use crate::{Result, Tensor, bail};
 
 use super::ghost::{Part, PerSample, contracted};
 
-/// What is held of the samples of a portion: what last caches hold beside the weights.
-const HELD_BYTES: usize = 16 << 20;
+/// What is held of the samples of a portion between its pass and their sums: whole batches of networks for
+/// small images, whose pass is cheapest at once, and a bound on the memory of others.
+const HELD_BYTES: usize = 64 << 20;
+
+/// Gradients of samples that are there at a time: by measurement, what passes from kernel to kernel
+/// through second and last caches.
+const MADE_BYTES: usize = 8 << 20;
 
 /// The most samples of a portion that are usual, given what is held of each ([`PerSample::bytes`]).
 pub fn capacity(bytes: usize) -> usize {
@@ -30,10 +35,10 @@ pub fn portion(samples: usize, capacity: usize) -> usize {
 }
 
 /// Sums over samples of scaled gradients, for each parameter, as far as they have been made.
-#[derive(Default)]
 pub struct Contributions {
     params: Vec<Pending>,
     samples: usize,
+    made_bytes: usize,
 }
 
 /// The sum in one parameter.
@@ -47,23 +52,56 @@ struct Pending {
     g: Vec<Tensor>,
 }
 
+impl Default for Contributions {
+    fn default() -> Self {
+        Contributions::within(MADE_BYTES)
+    }
+}
+
 impl Contributions {
-    /// Adds `factors[p][n]` times the gradient of sample n in parameter p: factors `[N]` for each
-    /// parameter.
+    /// Of nobody yet; gradients of samples take `made_bytes` at a time, or are of one sample.
+    pub fn within(made_bytes: usize) -> Self {
+        Contributions { params: Vec::new(), samples: 0, made_bytes }
+    }
+
+    /// Adds `factors[p][n]` times the gradient of sample n in parameter p. For some samples at a time, in
+    /// order, `factors` is given the squared norms `[n]` of their gradients in each parameter, and gives
+    /// factors `[n]` for each parameter.
     ///
     /// # Errors
-    /// The parameters are not those of earlier portions, `factors` do not fit, or the device failed.
-    pub fn add(&mut self, each: &PerSample, factors: &[Tensor]) -> Result<()> {
-        each.check_factors(factors)?;
-        let parts = each.parts();
+    /// The parameters are not those of earlier portions, factors do not fit, or the device failed.
+    pub fn add(
+        &mut self,
+        each: &PerSample,
+        mut factors: impl FnMut(Vec<Tensor>) -> Result<Vec<Tensor>>,
+    ) -> Result<()> {
+        let (parts, samples) = (each.parts(), each.samples());
         if self.samples > 0 && self.params.len() != parts.len() {
             bail!(Usage, "clip: {} parameters after {}", parts.len(), self.params.len());
         }
         self.params.resize_with(parts.len(), Pending::default);
-        for ((pending, part), factors) in self.params.iter_mut().zip(parts).zip(factors) {
-            pending.add(part, factors)?;
+        let held_norms = parts.iter().map(|part| part.held_norms(samples)).collect::<Vec<_>>();
+        let mut of_held = vec![Vec::new(); parts.len()];
+        let size = portion(samples, self.made_bytes / each.bytes_to_make().max(1));
+        // Once for nobody, whose sums are zeros.
+        for start in (0..samples.max(1)).step_by(size) {
+            let count = size.min(samples - start);
+            let made = parts.iter().map(|part| part.made(start, count)).collect::<Vec<_>>();
+            let factors = factors(norms_of_some(&made, &held_norms, start, count)?)?;
+            each.check_factors(&factors, count)?;
+            for (param, (made, factors)) in made.iter().zip(factors).enumerate() {
+                match made {
+                    Some(part) => self.params[param].add(part, &factors)?,
+                    None => of_held[param].push(factors),
+                }
+            }
         }
-        self.samples += each.samples();
+        for ((pending, part), factors) in self.params.iter_mut().zip(parts).zip(of_held) {
+            if !factors.is_empty() {
+                pending.add(part, &joined(factors))?;
+            }
+        }
+        self.samples += samples;
         Ok(())
     }
 
@@ -117,7 +155,23 @@ impl Pending {
     }
 }
 
-/// Tensors `[rows, I]` as one.
+/// Squared norms `[count]` of the gradients of the samples from `start` on: made, or from what is held of
+/// all samples.
+fn norms_of_some(
+    made: &[Option<Part>],
+    held: &[Option<Tensor>],
+    start: usize,
+    count: usize,
+) -> Result<Vec<Tensor>> {
+    let norms = made.iter().zip(held).filter_map(|(made, held)| match (made, held) {
+        (Some(made), _) => Some(made.squared_norms(count)),
+        (None, Some(all)) if all.dim(0) == count => Some(all.clone()),
+        (None, all) => all.as_ref().map(|all| all.narrow(0, start, count)),
+    });
+    norms.map(|norms| norms.check().cloned()).collect()
+}
+
+/// Tensors as one along the first axis.
 fn joined(rows: Vec<Tensor>) -> Tensor {
     match &rows[..] {
         [one] => one.clone(),

@@ -9,13 +9,16 @@
 //! rows; the rule of Bu et al. 2022
 //! (arXiv 2205.10683, section 4), `2 T^2` against the size of the weight, decides for each one, except
 //! that small convolutions always make gradients: those stay in cache from the kernel that makes them
-//! to their norm and their sum, which then needs no second kernel over all windows.
+//! to their norm and their sum, which then needs no second kernel over all windows. Gradients of
+//! convolutions are made when they are used, so that `dp::contributions` can have them made of a few
+//! samples at a time.
 
 use crate::grad::per_sample::{Use, uses};
 use crate::op::{Axes, Conv};
 use crate::{Result, Tensor, bail};
 
 use super::clip;
+use super::contributions::Contributions;
 
 /// Weights of a convolution up to which the gradients of samples are made whatever T is.
 const SMALL: usize = 1 << 14;
@@ -30,8 +33,8 @@ pub struct PerSample {
 pub(super) enum Part {
     /// As inputs `[N, T, I]` and cotangents `[N, T, O]` of T linear maps.
     Outer { x: Tensor, g: Tensor },
-    /// As inputs and cotangents of one convolution.
-    Windows { x: Tensor, g: Tensor, conv: Conv, kernel: [usize; 2] },
+    /// As inputs and cotangents of one convolution; norms by Gram matrices or by gradients.
+    Windows { x: Tensor, g: Tensor, conv: Conv, kernel: [usize; 2], gram: bool },
     /// As numbers `[N, T]` of rows of a table and cotangents `[N, T, D]` of what was taken.
     Rows { rows: Tensor, g: Tensor, table: [usize; 2] },
     /// Made, `[N, ...shape]`.
@@ -79,7 +82,7 @@ impl PerSample {
     /// # Errors
     /// There are not as many as parameters, or as [`PerSample::weighted_sum`].
     pub fn weighted_sums(&self, factors: &[Tensor]) -> Result<Vec<Tensor>> {
-        self.check_factors(factors)?;
+        self.check_factors(factors, self.samples)?;
         let sums = self.parts.iter().zip(factors).map(|(part, factors)| {
             let sum = part.weighted_sum(factors);
             sum.check()?;
@@ -88,13 +91,14 @@ impl PerSample {
         sums.collect()
     }
 
-    pub(super) fn check_factors(&self, factors: &[Tensor]) -> Result<()> {
+    /// Checks factors `[count]` for each parameter.
+    pub(super) fn check_factors(&self, factors: &[Tensor], count: usize) -> Result<()> {
         if factors.len() != self.parts.len() {
             bail!(Usage, "clip: {} factors for {} parameters", factors.len(), self.parts.len());
         }
         for factors in factors {
-            if factors.check()?.shape()[..] != [self.samples] {
-                bail!(Shape, "clip: factors {} for {} samples", factors.shape(), self.samples);
+            if factors.check()?.shape()[..] != [count] {
+                bail!(Shape, "clip: factors {} for {count} samples", factors.shape());
             }
         }
         Ok(())
@@ -102,6 +106,11 @@ impl PerSample {
 
     pub(super) fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// The gradients of a sample that are made when they are used, in bytes.
+    pub(super) fn bytes_to_make(&self) -> usize {
+        self.parts.iter().map(Part::bytes_to_make).sum()
     }
 
     /// What is held of the samples, in bytes.
@@ -126,11 +135,15 @@ impl PerSample {
     /// # Errors
     /// `bound` is not positive and finite, or the device failed.
     pub fn clipped_sum(&self, bound: f64) -> Result<Vec<Tensor>> {
-        let norms = self.squared_norms()?;
-        let Some(total) = norms.into_iter().reduce(|a, b| a + b) else {
-            bail!(Usage, "clip: there are no gradients");
-        };
-        self.weighted_sum(&clip::factors(&total, bound)?)
+        let parameters = self.parts.len();
+        let mut sums = Contributions::default();
+        sums.add(self, |norms| {
+            let Some(total) = norms.into_iter().reduce(|a, b| a + b) else {
+                bail!(Usage, "clip: there are no gradients");
+            };
+            Ok(vec![clip::factors(&total, bound)?; parameters])
+        })?;
+        sums.sums()
     }
 }
 
@@ -161,10 +174,9 @@ impl Part {
         if let [Use::Conv { x, g, conv, kernel }] = &uses[..] {
             let pixels = g.dim(2) * g.dim(3);
             let size = param.shape().numel();
-            if size > SMALL && 2 * pixels * pixels < size {
-                let (x, g) = (x.clone(), g.clone());
-                return Ok(Part::Windows { x, g, conv: *conv, kernel: *kernel });
-            }
+            let gram = size > SMALL && 2 * pixels * pixels < size;
+            let (x, g) = (x.clone(), g.clone());
+            return Ok(Part::Windows { x, g, conv: *conv, kernel: *kernel, gram });
         }
         let each = |of: &Use| each(of, param);
         let Some(sum) = uses.iter().map(each).reduce(|sum, next| sum + next) else {
@@ -175,7 +187,7 @@ impl Part {
         Ok(Part::Each(sum))
     }
 
-    fn squared_norms(&self, n: usize) -> Tensor {
+    pub(super) fn squared_norms(&self, n: usize) -> Tensor {
         match self {
             Part::Outer { x, g } if x.dim(1) == 1 => {
                 (x.square().sum(&[1, 2]) * g.square().sum(&[1, 2])).reshape(&[n])
@@ -185,7 +197,10 @@ impl Part {
                 let gram = |t: &Tensor| t.matmul_t(t, false, true);
                 (gram(x) * gram(g)).sum(&[1, 2]).reshape(&[n])
             }
-            Part::Windows { x, g, conv, kernel } => {
+            Part::Windows { x, g, conv, kernel, gram: false } => {
+                Part::Each(x.conv_weight_grads(g, *conv, *kernel)).squared_norms(n)
+            }
+            Part::Windows { x, g, conv, kernel, .. } => {
                 // The same, x_t being the window of pixel t.
                 let windows = x.unfold2d(conv.window(*kernel));
                 let pixels = g.dim(2) * g.dim(3);
@@ -211,6 +226,28 @@ impl Part {
         }
     }
 
+    /// Squared norms `[n]` where they need no gradients that have to be made.
+    pub(super) fn held_norms(&self, n: usize) -> Option<Tensor> {
+        let makes = matches!(self, Part::Windows { gram: false, .. });
+        (!makes).then(|| self.squared_norms(n))
+    }
+
+    /// The gradients of `count` samples from `start` on, if they have to be made for their norms.
+    pub(super) fn made(&self, start: usize, count: usize) -> Option<Part> {
+        let Part::Windows { x, g, conv, kernel, gram: false } = self else { return None };
+        let [x, g] = [x, g].map(|t| t.narrow(0, start, count));
+        Some(Part::Each(x.conv_weight_grads(&g, *conv, *kernel)))
+    }
+
+    /// What [`Part::made`] takes for a sample.
+    fn bytes_to_make(&self) -> usize {
+        let Part::Windows { x, g, conv, kernel: [height, width], gram: false } = self else {
+            return 0;
+        };
+        let weights = g.dim(1) * (x.dim(1) / conv.groups) * height * width;
+        weights * x.dtype().size()
+    }
+
     pub(super) fn weighted_sum(&self, factors: &Tensor) -> Tensor {
         let n = factors.dim(0);
         match self {
@@ -218,7 +255,7 @@ impl Part {
                 let flat = |t: &Tensor| t.reshape(&[n * t.dim(1), t.dim(2)]);
                 contracted(&flat(x), &flat(&(g * &factors.reshape(&[n, 1, 1]))))
             }
-            Part::Windows { x, g, conv, kernel } => {
+            Part::Windows { x, g, conv, kernel, .. } => {
                 x.conv2d_dw(&(g * &factors.reshape(&[n, 1, 1, 1])), *conv, *kernel)
             }
             Part::Rows { rows, g, table } => {

@@ -181,8 +181,7 @@ impl Descent {
             let params = network.params().tracked();
             let losses = losses(network, &params, &x, &y)?;
             let each = PerSample::of(&losses, &params.values())?;
-            let factors = self.shares(mechanism, each.squared_norms()?)?;
-            contributions.add(&each, &factors)?;
+            contributions.add(&each, |norms| self.shares(mechanism, norms))?;
             total = total + losses.detach().sum_all();
         }
         let grads = mechanism.release_mean(contributions.sums()?, &secret.index(self.step))?;

@@ -28,41 +28,71 @@ impl Key {
         Key { words: std::array::from_fn(word), nonce: halves(nonce) }
     }
 
-    /// Word w of block `first + b` at `16 w + b`.
+    /// Word w of block `first + 16 s + b` at `16 w + b` of set s.
     #[inline(always)]
-    pub(super) fn blocks<S: Simd>(&self, simd: S, first: u64, out: &mut [u32; WORDS]) {
-        let (mut low, mut high) = ([0; BLOCKS], [0; BLOCKS]);
-        for block in 0..BLOCKS {
-            [low[block], high[block]] = halves(first.wrapping_add(block as u64));
+    pub(super) fn blocks<S: Simd>(&self, simd: S, first: u64, out: &mut [[u32; WORDS]]) {
+        // A round waits for the one before it. Where a register holds a word of all blocks of a set, there
+        // are registers for two sets, whose rounds fill each other's waits.
+        let pairs = if S::U32_LANES == BLOCKS { out.len() / 2 } else { 0 };
+        let (paired, single) = out.split_at_mut(2 * pairs);
+        let mut at = first;
+        for pair in paired.as_chunks_mut::<2>().0 {
+            self.sets(simd, at, pair);
+            at = at.wrapping_add(2 * BLOCKS as u64);
         }
-        let (low, high) = (S::as_simd_u32s(&low).0, S::as_simd_u32s(&high).0);
-        let out = S::as_mut_simd_u32s(out).0;
-        let vectors = low.len();
-        for (i, (&low, &high)) in low.iter().zip(high).enumerate() {
-            let start = self.start(simd, low, high);
+        for set in single.as_chunks_mut::<1>().0 {
+            self.sets(simd, at, set);
+            at = at.wrapping_add(BLOCKS as u64);
+        }
+    }
+
+    #[inline(always)]
+    fn sets<S: Simd, const N: usize>(&self, simd: S, first: u64, out: &mut [[u32; WORDS]; N]) {
+        let (mut low, mut high) = ([[0; BLOCKS]; N], [[0; BLOCKS]; N]);
+        for set in 0..N {
+            for block in 0..BLOCKS {
+                let counter = first.wrapping_add((set * BLOCKS + block) as u64);
+                [low[set][block], high[set][block]] = halves(counter);
+            }
+        }
+        let vectors = BLOCKS / S::U32_LANES;
+        for i in 0..vectors {
+            let mut counters = [[simd.splat_u32s(0); N]; 2];
+            for set in 0..N {
+                counters[0][set] = S::as_simd_u32s(&low[set]).0[i];
+                counters[1][set] = S::as_simd_u32s(&high[set]).0[i];
+            }
+            let start = self.start(simd, counters);
             let end = rounds(simd, start);
-            for word in 0..16 {
-                out[word * vectors + i] = simd.add_u32s(start[word], end[word]);
+            for set in 0..N {
+                let out = S::as_mut_simd_u32s(&mut out[set]).0;
+                for word in 0..16 {
+                    out[word * vectors + i] = simd.add_u32s(start[word][set], end[word][set]);
+                }
             }
         }
     }
 
-    /// The sixteen words that the rounds begin with.
+    /// The sixteen words that the rounds begin with, from the halves of the counters.
     #[inline(always)]
-    fn start<S: Simd>(&self, simd: S, low: S::u32s, high: S::u32s) -> [S::u32s; 16] {
+    fn start<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        [low, high]: [[S::u32s; N]; 2],
+    ) -> [[S::u32s; N]; 16] {
         let mut words = [low; 16];
         // "expand 32-byte k".
         for (word, constant) in
             [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574].iter().enumerate()
         {
-            words[word] = simd.splat_u32s(*constant);
+            words[word] = [simd.splat_u32s(*constant); N];
         }
         for word in 0..8 {
-            words[4 + word] = simd.splat_u32s(self.words[word]);
+            words[4 + word] = [simd.splat_u32s(self.words[word]); N];
         }
         words[13] = high;
-        words[14] = simd.splat_u32s(self.nonce[0]);
-        words[15] = simd.splat_u32s(self.nonce[1]);
+        words[14] = [simd.splat_u32s(self.nonce[0]); N];
+        words[15] = [simd.splat_u32s(self.nonce[1]); N];
         words
     }
 }
@@ -75,7 +105,7 @@ fn halves(word: u64) -> [u32; 2] {
 /// Twenty rounds: ten times the columns, then the diagonals. In variables of their own, which stay in
 /// registers; an array that is indexed would be written back after each step.
 #[inline(always)]
-fn rounds<S: Simd>(simd: S, start: [S::u32s; 16]) -> [S::u32s; 16] {
+fn rounds<S: Simd, const N: usize>(simd: S, start: [[S::u32s; N]; 16]) -> [[S::u32s; N]; 16] {
     let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3, ..] = start;
     let [.., mut c0, mut c1, mut c2, mut c3, mut d0, mut d1, mut d2, mut d3] = start;
     for _ in 0..10 {
@@ -92,15 +122,23 @@ fn rounds<S: Simd>(simd: S, start: [S::u32s; 16]) -> [S::u32s; 16] {
 }
 
 #[inline(always)]
-fn quarter<S: Simd>(simd: S, a: &mut S::u32s, b: &mut S::u32s, c: &mut S::u32s, d: &mut S::u32s) {
-    *a = simd.add_u32s(*a, *b);
-    *d = rotated::<S, 16>(simd, simd.xor_u32s(*d, *a));
-    *c = simd.add_u32s(*c, *d);
-    *b = rotated::<S, 12>(simd, simd.xor_u32s(*b, *c));
-    *a = simd.add_u32s(*a, *b);
-    *d = rotated::<S, 8>(simd, simd.xor_u32s(*d, *a));
-    *c = simd.add_u32s(*c, *d);
-    *b = rotated::<S, 7>(simd, simd.xor_u32s(*b, *c));
+fn quarter<S: Simd, const N: usize>(
+    simd: S,
+    a: &mut [S::u32s; N],
+    b: &mut [S::u32s; N],
+    c: &mut [S::u32s; N],
+    d: &mut [S::u32s; N],
+) {
+    for n in 0..N {
+        a[n] = simd.add_u32s(a[n], b[n]);
+        d[n] = rotated::<S, 16>(simd, simd.xor_u32s(d[n], a[n]));
+        c[n] = simd.add_u32s(c[n], d[n]);
+        b[n] = rotated::<S, 12>(simd, simd.xor_u32s(b[n], c[n]));
+        a[n] = simd.add_u32s(a[n], b[n]);
+        d[n] = rotated::<S, 8>(simd, simd.xor_u32s(d[n], a[n]));
+        c[n] = simd.add_u32s(c[n], d[n]);
+        b[n] = rotated::<S, 7>(simd, simd.xor_u32s(b[n], c[n]));
+    }
 }
 
 /// Each word with its bits moved up by `BY`, in a circle: one instruction where there is one.
@@ -132,7 +170,7 @@ pub(super) mod tests {
 
     #[test]
     fn blocks_are_those_of_the_cipher_on_every_width() {
-        struct Blocks<'a>(Key, u64, &'a mut [u32; WORDS]);
+        struct Blocks<'a>(Key, u64, &'a mut [[u32; WORDS]]);
         impl pulp::WithSimd for Blocks<'_> {
             type Output = ();
             #[inline(always)]
@@ -144,8 +182,10 @@ pub(super) mod tests {
         // The carry from the low half of the counter to the high one, and past the end.
         for first in [0, 16, 1 << 62, u64::from(u32::MAX) - 6, u64::MAX - 3] {
             for nonce in [0, 5, u64::MAX - 1] {
-                let want = reference(&key, nonce, first);
-                let (mut narrow, mut wide) = ([0; WORDS], [0; WORDS]);
+                // A pair of sets and a single one.
+                let set = |s: u64| reference(&key, nonce, first.wrapping_add(16 * s));
+                let want = [0, 1, 2].map(set);
+                let (mut narrow, mut wide) = ([[0; WORDS]; 3], [[0; WORDS]; 3]);
                 let key = Key::new(&key, nonce);
                 key.blocks(pulp::Scalar, first, &mut narrow);
                 pulp::Arch::new().dispatch(Blocks(key, first, &mut wide));

@@ -16,8 +16,9 @@
 //!
 //! The alternative, the ziggurat, takes fewer bits but branches on them: it is four times as slow and
 //! its time tells how often it rejected. Here every group takes the same instructions. They are
-//! additions, multiplications, divisions and square roots, which round alike everywhere, so that the
-//! values do not depend on the processor.
+//! additions, multiplications, both in one, divisions and square roots, which round alike everywhere, so
+//! that the values do not depend on the processor. One that cannot multiply and add in one does so in
+//! software.
 //!
 //! All of it has to be inlined into the one function that is compiled for the processor's registers.
 //! `inline(always)` does that to functions here, not to those of the standard library that take
@@ -35,8 +36,10 @@ use super::keystream::{BLOCKS, Key, WORDS};
 pub(super) const GROUP: usize = PAIRS / 2;
 /// Pairs of draws of a group; each takes three words of keystream.
 const PAIRS: usize = WORDS;
-/// Blocks of keystream of a group: the high and the low words of radii, and angles.
-const BLOCKS_OF_GROUP: u64 = 3 * BLOCKS as u64;
+/// Sets of blocks of keystream of a group: the high and the low words of radii, and angles.
+const SETS_OF_GROUP: usize = 3;
+/// Groups whose keystream is made together: an even number of sets.
+const AT_A_TIME: usize = 2;
 /// Where normal numbers begin in the keystream: coins read it from 0, and keys from 2^63.
 const FIRST_BLOCK: u64 = 1 << 62;
 
@@ -56,17 +59,20 @@ impl WithSimd for Fill<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut words = [[0; WORDS]; 3];
+        const SETS: usize = SETS_OF_GROUP;
+        let mut words = [[0; WORDS]; AT_A_TIME * SETS];
         let mut pairs = [[0.0; PAIRS]; 2];
-        for (group, out) in (self.first..).zip(self.out.chunks_exact_mut(GROUP)) {
-            let start = FIRST_BLOCK + group * BLOCKS_OF_GROUP;
-            for part in 0..3 {
-                self.key.blocks(simd, start + (part * BLOCKS) as u64, &mut words[part]);
+        let mut block = FIRST_BLOCK + self.first * (SETS * BLOCKS) as u64;
+        for groups in self.out.chunks_mut(AT_A_TIME * GROUP) {
+            let count = groups.len() / GROUP;
+            self.key.blocks(simd, block, &mut words[..count * SETS]);
+            block += (count * SETS * BLOCKS) as u64;
+            for (words, out) in words.as_chunks().0.iter().zip(groups.chunks_exact_mut(GROUP)) {
+                draw(words, &mut pairs);
+                let (first, second) = out.split_at_mut(GROUP / 2);
+                half_sums(&pairs[0], first);
+                half_sums(&pairs[1], second);
             }
-            draw(&words, &mut pairs);
-            let (first, second) = out.split_at_mut(GROUP / 2);
-            half_sums(&pairs[0], first);
-            half_sums(&pairs[1], second);
         }
     }
 }
@@ -84,7 +90,7 @@ fn half_sums(draws: &[f64; PAIRS], out: &mut [f64]) {
 
 /// Pairs of draws from the words of their radii, high and low, and of their angles.
 #[inline(always)]
-fn draw([high, low, turn]: &[[u32; PAIRS]; 3], [x, y]: &mut [[f64; PAIRS]; 2]) {
+fn draw([high, low, turn]: &[[u32; PAIRS]; SETS_OF_GROUP], [x, y]: &mut [[f64; PAIRS]; 2]) {
     for i in 0..PAIRS {
         let r = radius(high[i], low[i]);
         let [cos, sin] = direction(turn[i]);
@@ -152,7 +158,7 @@ fn cos_sin(t: f64) -> [f64; 2] {
 fn series<const N: usize>(z: f64, c: &[f64; N]) -> f64 {
     let mut sum = c[N - 1];
     for k in (0..N - 1).rev() {
-        sum = sum * z + c[k];
+        sum = sum.mul_add(z, c[k]);
     }
     sum
 }

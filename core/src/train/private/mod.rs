@@ -49,7 +49,7 @@ pub struct Private {
     /// How batches are drawn. Only Poisson sampling is what is accounted.
     pub sampling: Sampling,
     /// Samples that are on the device at a time: batches are worked through in portions of this size,
-    /// and noise is added to the sum. By default as many as fit into 16 MiB with what is held of each.
+    /// and noise is added to the sum. By default as many as fit into 64 MiB with what is held of each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<usize>,
     /// Decay of an exponential moving average of the weights, in (0, 1), which is then what is

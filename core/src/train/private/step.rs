@@ -83,14 +83,15 @@ impl PrivateRun {
 
     /// Adds the clipped gradients of some samples to the sums of a step.
     pub(in crate::train) fn add(&self, sums: &mut Sums, each: &PerSample) -> Result<()> {
-        let (factors, within) = self.clipper.factors(each.squared_norms()?)?;
-        let shares: Vec<Tensor> = factors.iter().map(|f| f * (1.0 / self.batch)).collect();
-        sums.means.add(each, &shares)?;
-        sums.within = match (sums.within.take(), within) {
-            (Some(sum), Some(next)) => Some(sum + next),
-            (sum, next) => sum.or(next),
-        };
-        Ok(())
+        let Sums { means, within } = sums;
+        means.add(each, |norms| {
+            let (factors, some) = self.clipper.factors(norms)?;
+            *within = match (within.take(), some) {
+                (Some(sum), Some(some)) => Some(sum + some),
+                (sum, some) => sum.or(some),
+            };
+            Ok(factors.iter().map(|f| f * (1.0 / self.batch)).collect())
+        })
     }
 
     /// The noisy mean gradient of step `step`, counted from 0. The observer hears of the mechanism
