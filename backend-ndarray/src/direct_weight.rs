@@ -13,6 +13,7 @@ use crate::channels_last;
 use crate::direct::{four, joined};
 use crate::elem::Elem;
 use crate::matmul::{Matrix, matrix_mut, work};
+use crate::order::permuted;
 use crate::padded::Padded;
 use crate::simd::Isa;
 use crate::simd_combine::Terms;
@@ -252,7 +253,9 @@ pub(crate) fn weight_grad(
     Ok(f32::into_buf(made))
 }
 
-/// `(x, g)`: the derivative in the weight from each image alone.
+/// `(x, g)`: the derivative in the weight from each image alone. It stays as the tiles make it, with the
+/// channels of a pixel of the window side by side: to a norm the order is all one, and putting the
+/// gradients of all images in another takes as long as their norms.
 pub(crate) fn weight_grads(
     ctx: &Ctx,
     conv: &Conv,
@@ -263,16 +266,20 @@ pub(crate) fn weight_grads(
     let of_one = [shape[1], shape[2], shape[3], shape[4]];
     let job = WeightGrad::new(ctx, conv, [x, g], of_one);
     let n = of_one.iter().product();
-    let made = ctx.make(shape, |out| {
+    let lying = permuted(shape, &[0, 1, 3, 4, 2]);
+    let made = ctx.make(lying, |out| {
         let images = out.chunks_mut(n).enumerate();
-        let scratch = || (Terms::default(), ctx.store::<f32>(n));
+        let scratch = || (Terms::default(), ctx.store::<f32>(if job.turned { n } else { 0 }));
         ctx.workers.each_with(job.work(shape[0]), images, scratch, |(terms, sum), (i, out)| {
+            if !job.turned {
+                return job.add_images(ctx, terms, [x, g], i..i + 1, 0, out);
+            }
             let sum = &mut sum.data_mut()[..n];
             job.add_images(ctx, terms, [x, g], i..i + 1, 0, sum);
-            job.write(ctx.kernels.isa, sum, out);
+            transpose(ctx.kernels.isa, Matrix::dense(sum, job.size()), job.inner(), out);
         });
     });
-    Ok(f32::into_buf(made))
+    Ok(f32::into_buf(made.view(made.layout().permute(&[0, 1, 4, 2, 3], shape))))
 }
 
 /// An iterator of which the number of items is known.

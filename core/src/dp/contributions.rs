@@ -20,7 +20,7 @@ const HELD_BYTES: usize = 64 << 20;
 
 /// Gradients of samples that are there at a time: by measurement, what passes from kernel to kernel
 /// through second and last caches.
-const MADE_BYTES: usize = 8 << 20;
+const MADE_BYTES: usize = 10 << 20;
 
 /// The most samples of a portion that are usual, given what is held of each ([`PerSample::bytes`]).
 pub fn capacity(bytes: usize) -> usize {

@@ -39,6 +39,9 @@ pub(super) enum Part {
     Rows { rows: Tensor, g: Tensor, table: [usize; 2] },
     /// Made, `[N, ...shape]`.
     Each(Tensor),
+    /// Made, in weights of a convolution, with the channels last: `[N, O, kh, kw, C]`. Some kernels make them
+    /// so, and their order matters to the sum alone.
+    Made(Tensor),
 }
 
 impl PerSample {
@@ -119,7 +122,7 @@ impl PerSample {
         let of = |part: &Part| match part {
             Part::Outer { x, g } | Part::Windows { x, g, .. } => held(&[x, g]),
             Part::Rows { rows, g, .. } => held(&[rows, g]),
-            Part::Each(grads) => held(&[grads]),
+            Part::Each(grads) | Part::Made(grads) => held(&[grads]),
         };
         self.parts.iter().map(of).sum()
     }
@@ -198,7 +201,7 @@ impl Part {
                 (gram(x) * gram(g)).sum(&[1, 2]).reshape(&[n])
             }
             Part::Windows { x, g, conv, kernel, gram: false } => {
-                Part::Each(x.conv_weight_grads(g, *conv, *kernel)).squared_norms(n)
+                made(x, g, *conv, *kernel).squared_norms(n)
             }
             Part::Windows { x, g, conv, kernel, .. } => {
                 // The same, x_t being the window of pixel t.
@@ -218,7 +221,7 @@ impl Part {
                 let same = a.eq(&b).cast(g.dtype());
                 (same * g.matmul_t(g, false, true)).sum(&[1, 2]).reshape(&[n])
             }
-            Part::Each(grads) => {
+            Part::Each(grads) | Part::Made(grads) => {
                 let width = grads.shape()[1..].iter().product();
                 let row = grads.reshape(&[n, 1, width]);
                 row.matmul_t(&row, false, true).reshape(&[n])
@@ -236,7 +239,7 @@ impl Part {
     pub(super) fn made(&self, start: usize, count: usize) -> Option<Part> {
         let Part::Windows { x, g, conv, kernel, gram: false } = self else { return None };
         let [x, g] = [x, g].map(|t| t.narrow(0, start, count));
-        Some(Part::Each(x.conv_weight_grads(&g, *conv, *kernel)))
+        Some(made(&x, &g, *conv, *kernel))
     }
 
     /// What [`Part::made`] takes for a sample.
@@ -264,14 +267,25 @@ impl Part {
                 let zeros = Tensor::zeros(g.device(), g.dtype(), table);
                 zeros.put_add(0, &rows.reshape(&[taken]), &scaled)
             }
-            Part::Each(grads) => {
-                let shape = grads.shape();
-                let width = shape[1..].iter().product();
-                let rows = grads.reshape(&[n, width]);
-                factors.reshape(&[1, n]).matmul(&rows).reshape(&shape[1..])
+            Part::Each(grads) => combined(factors, grads),
+            Part::Made(grads) => {
+                let sum = combined(factors, grads).permute(&[0, 3, 1, 2]);
+                // Row-major, as the weights are, and through a row so that it is.
+                sum.reshape(&[sum.shape().numel()]).reshape_to(sum.shape())
             }
         }
     }
+}
+
+fn made(x: &Tensor, g: &Tensor, conv: Conv, kernel: [usize; 2]) -> Part {
+    Part::Made(x.conv_weight_grads(g, conv, kernel).permute(&[0, 1, 3, 4, 2]))
+}
+
+/// The sum of `factors[n]` times what `grads` `[N, ...]` has of sample n.
+fn combined(factors: &Tensor, grads: &Tensor) -> Tensor {
+    let (n, shape) = (factors.dim(0), grads.shape());
+    let rows = grads.reshape(&[n, shape[1..].iter().product()]);
+    factors.reshape(&[1, n]).matmul(&rows).reshape(&shape[1..])
 }
 
 /// The gradient of each sample in `param` through one use, `[N, ...]`.

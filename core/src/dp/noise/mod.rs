@@ -14,6 +14,7 @@ mod tests;
 pub use self::secret::{Origin, Secret, Stream};
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 use crate::rng::Rng;
 use crate::{Aval, DType, Device, Result, Tensor, bail};
@@ -84,6 +85,12 @@ thread_local! {
     static KEPT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How many threads run at once. It is read from files, so not for every parameter of every step.
+fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// Fills `values`, each made from one of the standard normal distribution.
 fn draw<T: Send, D: FnMut(&mut [f64])>(
     values: &mut [T],
@@ -100,7 +107,7 @@ fn draw<T: Send, D: FnMut(&mut [f64])>(
         }
     };
     let stretches = values.chunks_mut(STRETCH).enumerate();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores();
     let each = stretches.len().div_ceil(threads);
     if threads == 1 || stretches.len() <= 1 {
         stretches.for_each(fill);
