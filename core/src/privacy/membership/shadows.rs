@@ -8,7 +8,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
 use super::augment::Augmentation;
@@ -130,7 +130,8 @@ pub fn train_shadows(
     let work = Work { plan, config: &plan.training(), fingerprint: &fingerprint, stop: &stop };
     let mut failure = None;
     std::thread::scope(|scope| {
-        let (tell, heard) = channel();
+        // Jobs wait to be heard, so that a stop reaches them within two steps.
+        let (tell, heard) = sync_channel(1);
         for device in devices.iter().take(open.len()) {
             let (tell, open, next, work) = (tell.clone(), &open, &next, &work);
             scope.spawn(move || {
@@ -203,7 +204,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn train(&self, shadow: usize, device: &Device, tell: &Sender<Told>) -> Result<Shadow> {
+    fn train(&self, shadow: usize, device: &Device, tell: &SyncSender<Told>) -> Result<Shadow> {
         let (plan, started) = (self.plan, Instant::now());
         let rng = plan.rng.child("shadow").index(shadow as u64);
         let inside = design::half(plan.pool.len(), shadow, plan.rng);
@@ -245,7 +246,7 @@ pub(super) fn logits(network: &Network, data: &Dataset) -> Result<Vec<f32>> {
 struct Watch<'a> {
     shadow: usize,
     stop: &'a AtomicBool,
-    tell: &'a Sender<Told>,
+    tell: &'a SyncSender<Told>,
 }
 
 impl Watch<'_> {
