@@ -13,6 +13,10 @@ use crate::elem::Elem;
 /// Arrays below this many elements are not recycled.
 const SMALLEST: usize = 1024;
 
+/// Size classes that serve a request, the narrowest first: up to half as large again. Batches drawn at
+/// random differ in size from step to step, and would each keep storage of their own.
+const SERVING: usize = 3;
+
 /// A shelf that would hold more than this many bytes is emptied: the workload has changed.
 const LIMIT_BYTES: usize = 1 << 30;
 
@@ -42,8 +46,8 @@ impl<T> Default for Shelf<T> {
 impl<T> Shelf<T> {
     fn take(&self, class: usize) -> Option<Vec<T>> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let vec = free.vecs.get_mut(place(class))?.pop()?;
-        free.bytes -= class * size_of::<T>();
+        let vec = free.vecs.iter_mut().skip(place(class)).take(SERVING).find_map(Vec::pop)?;
+        free.bytes -= vec.len() * size_of::<T>();
         Some(vec)
     }
 
@@ -148,6 +152,18 @@ mod tests {
         assert_eq!(second.data().as_ptr(), place);
         assert_eq!(held(&memory.f32), 0);
         assert_ne!(Store::<f32>::take(&memory, 5000).data().as_ptr(), place);
+    }
+
+    #[test]
+    fn a_batch_of_another_size_finds_the_storage_of_the_last() {
+        let memory = Arc::new(Memory::default());
+        let large = Store::<f32>::take(&memory, 28_000);
+        let place = large.data().as_ptr();
+        drop(large);
+        assert_ne!(Store::<f32>::take(&memory, 16_000).data().as_ptr(), place, "too large for it");
+        let smaller = Store::<f32>::take(&memory, 20_000);
+        assert_eq!(smaller.data().as_ptr(), place);
+        assert_eq!(smaller.data().len(), class(28_000));
     }
 
     #[test]
