@@ -190,7 +190,7 @@ pub trait Attack: Send + Sync {
     }
 
     /// Whether what [`Attack::run`] returns is in ball and box and free of NaN by construction, so that
-    /// [`craft`] need not see to it: for an attack of one step that costs a third as much as the attack.
+    /// [`craft`] need not see to it, which takes two passes over the batch: much for an attack of one step.
     fn is_projected(&self) -> bool {
         false
     }
