@@ -6,6 +6,7 @@ mod evaluate;
 mod federate;
 mod leakage;
 mod privacy;
+mod rows;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ pub(crate) use self::leakage::{
     AuditAttributes, AuditInversion, AuditReconstruction, AuditUpdates, AuditedRun,
 };
 pub(crate) use self::privacy::{AuditExposure, AuditMembership};
+pub(crate) use self::rows::Rows;
 
 /// Trains classifiers against the attacks that would subvert them or leak their data, and measures
 /// robustness, privacy and utility together.
@@ -312,7 +314,11 @@ pub(crate) struct Attack {
     /// Class to aim at: a number, `next` (the one after the label) or `none`.
     #[arg(long, default_value = "none")]
     pub(crate) target: Aim,
-    /// Test samples attacked, drawn at random; all by default.
+    /// Places of the test samples attacked, as in 0..1000; all by default. So a long attack can be run in
+    /// parts: but for attacks that learn from all samples, their results are those of one run.
+    #[arg(long)]
+    pub(crate) rows: Option<Rows>,
+    /// Test samples attacked, drawn at random (from --rows); all by default.
     #[arg(long)]
     pub(crate) samples: Option<usize>,
     /// Samples attacked at once, 256 by default: memory grows with it, results differ by rounding.

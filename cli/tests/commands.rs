@@ -3,8 +3,9 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
-use common::{fails, names, succeeds, train};
+use common::{fails, names, run, succeeds, train};
 use inocula_core::report::Report;
 use ndarray::{Array1, ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
@@ -136,6 +137,38 @@ fn an_attack_without_gradients_counts_its_queries() {
     fails(folder, &refused, &["pgd", "queries"]);
 }
 
+/// The examples and places that an attack wrote.
+fn examples(folder: &Path) -> (ArrayD<f32>, Array1<i64>) {
+    let file = fs::File::open(folder.join("adversarial.npz")).unwrap();
+    let mut npz = NpzReader::new(file).unwrap();
+    (npz.by_name::<OwnedRepr<f32>, IxDyn>("x").unwrap(), npz.by_name("row").unwrap())
+}
+
+#[test]
+fn an_attack_in_parts_finds_what_one_run_does() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    train(folder, "run", &[]);
+    let attack =
+        ["attack", "run", "--attack", "apgd", "--eps", "0.1", "--batch-size", "20", "--rows"];
+    let part = |rows| {
+        succeeds(folder, &[&attack[..], &[rows]].concat());
+        examples(&folder.join(format!("run/attack-apgd-linf-0.1-{rows}")))
+    };
+    let ((whole, rows), (head, _), (tail, last)) = (part("10..50"), part("10..30"), part("30..50"));
+    assert_eq!(rows.to_vec(), (10..50).collect::<Vec<i64>>());
+    assert_eq!(last.to_vec(), (30..50).collect::<Vec<i64>>());
+    assert_eq!(ndarray::concatenate![ndarray::Axis(0), head, tail], whole);
+    let few = ["--samples", "5", "--out", "few"];
+    succeeds(folder, &[&attack[..], &["30..50"], &few[..]].concat());
+    let (_, few) = examples(&folder.join("few"));
+    assert!(few.len() == 5 && few.iter().all(|row| (30..50).contains(row)), "{few}");
+    fails(folder, &[&attack[..], &["0..5000"]].concat(), &["--rows 0..5000", "test samples"]);
+    let refused = run(folder, &[&attack[..], &["5..5"]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("as in 0..1000"));
+}
+
 #[test]
 fn an_attack_keeps_to_its_budget() {
     let temp = tempfile::tempdir().unwrap();
@@ -152,10 +185,7 @@ fn an_attack_keeps_to_its_budget() {
         let text = succeeds(folder, &args);
         assert!(text.contains("robust accuracy") && text.contains("success rate"), "{text}");
         assert_eq!(names(&folder.join(out)), ["adversarial.npz", "attack.json"]);
-        let file = fs::File::open(folder.join(out).join("adversarial.npz")).unwrap();
-        let mut npz = NpzReader::new(file).unwrap();
-        let x: ArrayD<f32> = npz.by_name::<OwnedRepr<f32>, IxDyn>("x").unwrap();
-        let row: Array1<i64> = npz.by_name("row").unwrap();
+        let (x, row) = examples(&folder.join(out));
         assert_eq!(x.shape(), [50, 1, 8, 8]);
         // The test part of the run, again.
         let rng = inocula_core::rng::Rng::new(1).child("split");

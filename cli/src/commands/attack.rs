@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use super::attacked;
 use super::check::{Checked, refuse};
-use crate::args::Attack;
+use crate::args::{Attack, Rows};
 use crate::progress::Bar;
 use crate::{backends, config, output, reporting, runs, staging};
 
@@ -76,12 +76,17 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     if flags.samples == Some(0) {
         bail!(Config, "attack: --samples 0 leaves nothing to attack");
     }
-    let folder = flags.out.clone().unwrap_or_else(|| flags.run.join(folder_name(&attack_config)));
+    let places = flags.rows.map_or(Ok(0..test.len()), |rows| rows.of(test.len()))?;
+    let folder = flags
+        .out
+        .clone()
+        .unwrap_or_else(|| flags.run.join(folder_name(&attack_config, flags.rows)));
     runs::prepare(&folder, "attack.json", flags.force)?;
     let seed = flags.seed.unwrap_or(run.config.seed);
     let rng = Rng::new(seed).child("attack");
-    let wanted = flags.samples.unwrap_or(test.len()).min(test.len());
-    let mut rows = rng.child("samples").choose(test.len(), wanted);
+    let wanted = flags.samples.unwrap_or(places.len()).min(places.len());
+    let mut rows = rng.child("samples").choose(places.len(), wanted);
+    rows.iter_mut().for_each(|row| *row += places.start);
     rows.sort_unstable();
 
     let started = Instant::now();
@@ -172,11 +177,12 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-fn folder_name(config: &AttackConfig) -> String {
+fn folder_name(config: &AttackConfig, rows: Option<Rows>) -> String {
     let threat = config.check().map(|a| a.threat());
     let size = |eps: Option<f64>| eps.map(|eps| format!("-{eps}")).unwrap_or_default();
     let threat = threat.map(|t| format!("-{}{}", t.norm, size(t.budget()))).unwrap_or_default();
-    format!("attack-{}{threat}", config.name())
+    let rows = rows.map(|rows| format!("-{rows}")).unwrap_or_default();
+    format!("attack-{}{threat}{rows}", config.name())
 }
 
 fn measure(
