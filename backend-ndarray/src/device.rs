@@ -10,7 +10,7 @@ use inocula_core::{
 };
 use smallvec::smallvec;
 
-use crate::buf::{Array, Buf, Ctx, operand, typed};
+use crate::buf::{Array, Buf, Ctx, Typed, operand, typed};
 use crate::elem::{Elem, Float};
 use crate::pool::Memory;
 use crate::simd::Isa;
@@ -118,6 +118,14 @@ impl Backend for Cpu {
 
     fn download(&self, buf: &Buf, bytes: &mut [u8]) -> Result<()> {
         typed!(buf, x => self.write(x, bytes))
+    }
+
+    fn host_memory<'a>(&self, buf: &'a mut Buf) -> Option<&'a mut [u8]> {
+        match &mut buf.0 {
+            Typed::F32(x) => x.slice_mut().map(bytemuck::cast_slice_mut),
+            Typed::F64(x) => x.slice_mut().map(bytemuck::cast_slice_mut),
+            Typed::I64(x) => x.slice_mut().map(bytemuck::cast_slice_mut),
+        }
     }
 
     fn execute(&self, op: &Op, args: &mut [Arg<'_, Buf>], out: &[Aval]) -> Result<Outs<Buf>> {

@@ -120,8 +120,8 @@ impl<'a> WeightGrad<'a> {
         self.inner() * whole(self.outputs) < straight
     }
 
-    /// The sums' rows from `first` on, from some of the images.
-    fn add_images(
+    /// The sums' rows from `first` on, from some of the images, of which there is one at least.
+    fn of_images(
         &self,
         ctx: &Ctx,
         terms: &mut Terms,
@@ -137,7 +137,7 @@ impl<'a> WeightGrad<'a> {
         let (image, gradient) = scratch.data_mut().split_at_mut(size + slack);
         image[size..].fill(0.0);
         gradient[result..].fill(0.0);
-        sum.fill(0.0);
+        let begin = images.start;
         // Gradients that lie as the kernels read them are read where they lie, unless a register
         // would reach behind the last of them.
         let lying = channels_last::slice(g);
@@ -150,22 +150,24 @@ impl<'a> WeightGrad<'a> {
                     &*gradient
                 }
             };
+            let accumulate = n > begin;
             match &self.sparse {
                 Some(sparse) => {
                     let pair = [&*image, &gradient[..result]];
-                    sparse.add_weight_grad(ctx, terms, pair, first, sum);
+                    sparse.weight_grad(ctx, terms, pair, first, accumulate, sum);
                 }
-                None => self.add_image(ctx.kernels, image, gradient, first, sum),
+                None => self.of_image(ctx.kernels, [image, gradient], first, accumulate, sum),
             }
         }
     }
 
-    fn add_image(
+    /// The same from one padded image and its gradient, or that added to `sum`.
+    fn of_image(
         &self,
         kernels: &Kernels,
-        image: &[f32],
-        gradient: &[f32],
+        [image, gradient]: [&[f32]; 2],
         first: usize,
+        accumulate: bool,
         sum: &mut [f32],
     ) {
         let line = self.padded.position([self.conv.stride[0], 0]);
@@ -181,7 +183,8 @@ impl<'a> WeightGrad<'a> {
             } else {
                 (gradient, &image[at..], of_gradient, of_image)
             };
-            kernels.outer(Outer { runs: self.windows, a, rows, a_steps, b, b_steps, out });
+            let runs = self.windows;
+            kernels.outer(Outer { runs, a, rows, a_steps, b, b_steps, accumulate, out });
         };
         if self.turned {
             let element = |i: usize| self.taps[i / self.depth] + i % self.depth;
@@ -242,7 +245,7 @@ pub(crate) fn weight_grad(
         let items = Counted(items, shares * rows.div_ceil(piece));
         ctx.workers.each_with(job.work(batch), items, Terms::default, |terms, (i, j, sum)| {
             let images = i * share..batch.min((i + 1) * share);
-            job.add_images(ctx, terms, [x, g], images, j * piece, sum);
+            job.of_images(ctx, terms, [x, g], images, j * piece, sum);
         });
         let (first, others) = partial.split_at_mut(n);
         for other in others.chunks_exact(n) {
@@ -272,10 +275,10 @@ pub(crate) fn weight_grads(
         let scratch = || (Terms::default(), ctx.store::<f32>(if job.turned { n } else { 0 }));
         ctx.workers.each_with(job.work(shape[0]), images, scratch, |(terms, sum), (i, out)| {
             if !job.turned {
-                return job.add_images(ctx, terms, [x, g], i..i + 1, 0, out);
+                return job.of_images(ctx, terms, [x, g], i..i + 1, 0, out);
             }
             let sum = &mut sum.data_mut()[..n];
-            job.add_images(ctx, terms, [x, g], i..i + 1, 0, sum);
+            job.of_images(ctx, terms, [x, g], i..i + 1, 0, sum);
             transpose(ctx.kernels.isa, Matrix::dense(sum, job.size()), job.inner(), out);
         });
     });

@@ -12,7 +12,6 @@ use ndarray::{ArrayViewMut2, LinalgScalar};
 use crate::buf::{Array, Buf, Ctx, Typed};
 use crate::matmul::Matrix;
 use crate::pool::{Memory, Shelf};
-use crate::simd_tiles::Finish;
 use crate::{exponential, sgemm};
 
 /// An element type of arrays.
@@ -281,21 +280,7 @@ macro_rules! float {
     };
 }
 
-float!(
-    f32,
-    F32,
-    F32,
-    from_f32,
-    exponential::exp,
-    libm::erff,
-    sgemm::tiled,
-    |ctx, operands, bias, relu, c| sgemm::linear(
-        ctx,
-        operands,
-        Finish { bias: Some(bias), relu },
-        c
-    )
-);
+float!(f32, F32, F32, from_f32, exponential::exp, libm::erff, sgemm::tiled, sgemm::linear);
 float!(f64, F64, F64, from_f64, f64::exp, libm::erf, |_, _, _, _, _| false, |_, _, _, _, _| false);
 
 impl Elem for i64 {

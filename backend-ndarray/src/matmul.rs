@@ -146,10 +146,10 @@ fn row_times_matrix<T: Float>(x: &[T], b: Matrix<'_, T>, y: &mut [T], accumulate
     }
 }
 
-/// The inner product, in as many partial sums as fill the vector registers.
+/// The inner product, in several vector registers of partial sums, since each waits for its last addition.
 #[inline(always)]
 fn dot<T: Float>(x: &[T], y: &[T]) -> T {
-    const LANES: usize = 16;
+    const LANES: usize = 64;
     let mut lanes = [T::ZERO; LANES];
     let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
     let rest = xs.remainder().iter().zip(ys.remainder());
@@ -272,6 +272,14 @@ fn product<T: Float>(
             return out.fill(T::ZERO);
         }
         let batch = out.len() / (rows * columns);
+        if rows * columns == 1 && a.get(0).has_whole_rows() && b.get(0).t().has_whole_rows() {
+            return ctx.workers.each(
+                work(batch, inner, 1),
+                out.iter_mut().enumerate(),
+                #[inline(always)]
+                |(i, c)| *c = dot(a.get(i).row(0), b.get(i).t().row(0)),
+            );
+        }
         if batch < ctx.workers.threads().max(2) {
             for (i, c) in out.chunks_mut(rows * columns).enumerate() {
                 parallel_gemm(ctx, a.get(i), b.get(i), matrix_mut(c, [rows, columns]), false);

@@ -6,6 +6,7 @@
 //! fast as a lock.
 
 use std::mem;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::elem::Elem;
@@ -14,7 +15,8 @@ use crate::elem::Elem;
 const SMALLEST: usize = 1024;
 
 /// Size classes that serve a request, the narrowest first: up to half as large again. Batches drawn at
-/// random differ in size from step to step, and would each keep storage of their own.
+/// random differ in size from step to step, and would each keep storage of their own. For the same reason
+/// a request that none of these can serve takes the place of a vector that would have to be as much larger.
 const SERVING: usize = 3;
 
 /// A shelf that would hold more than this many bytes is emptied: the workload has changed.
@@ -37,6 +39,16 @@ struct Free<T> {
     bytes: usize,
 }
 
+impl<T> Free<T> {
+    /// A vector from the first of these places that has one.
+    fn take(&mut self, places: Range<usize>) -> Option<Vec<T>> {
+        let mut vecs = self.vecs.iter_mut().skip(places.start).take(places.len());
+        let vec = vecs.find_map(Vec::pop)?;
+        self.bytes -= vec.len() * size_of::<T>();
+        Some(vec)
+    }
+}
+
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
         Shelf(Mutex::new(Free { vecs: Vec::new(), bytes: 0 }))
@@ -44,11 +56,16 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T> Shelf<T> {
+    /// A vector for a request of this class, if there is one.
     fn take(&self, class: usize) -> Option<Vec<T>> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let vec = free.vecs.iter_mut().skip(place(class)).take(SERVING).find_map(Vec::pop)?;
-        free.bytes -= vec.len() * size_of::<T>();
-        Some(vec)
+        if let Some(vec) = free.take(place(class)..place(class) + SERVING) {
+            return Some(vec);
+        }
+        let outgrown = free.take(place(class).saturating_sub(SERVING)..place(class));
+        drop(free);
+        drop(outgrown);
+        None
     }
 
     fn put(&self, vec: Vec<T>) {
@@ -164,6 +181,18 @@ mod tests {
         let smaller = Store::<f32>::take(&memory, 20_000);
         assert_eq!(smaller.data().as_ptr(), place);
         assert_eq!(smaller.data().len(), class(28_000));
+    }
+
+    #[test]
+    fn storage_that_was_outgrown_makes_room_for_larger() {
+        let memory = Arc::new(Memory::default());
+        let hold = |n| drop(Store::<f32>::take(&memory, n));
+        hold(20_000);
+        hold(28_000);
+        assert_eq!(held(&memory.f32), class(28_000) * 4, "the larger one took its place");
+        hold(20_000);
+        hold(80_000);
+        assert_eq!(held(&memory.f32), (class(28_000) + class(80_000)) * 4, "of another kind");
     }
 
     #[test]

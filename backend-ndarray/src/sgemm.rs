@@ -78,14 +78,15 @@ pub(crate) fn tiled(
 pub(crate) fn linear(
     ctx: &Ctx,
     [x, w]: [Matrix<'_, f32>; 2],
-    finish: Finish<'_>,
+    bias: &[f32],
+    relu: bool,
     c: &mut ArrayViewMut2<'_, f32>,
 ) -> bool {
     let whole = x.has_whole_rows() && w.has_whole_rows() && x.columns > 0;
     if !whole || x.rows <= FEW_ROWS || w.rows >= MUCH_WIDER * x.rows {
         return false;
     }
-    panels(ctx.kernels, x, w.t(), c, false, finish);
+    panels(ctx.kernels, x, w.t(), c, false, Finish { bias: Some(bias), relu });
     true
 }
 
@@ -98,12 +99,9 @@ fn combined_rows(
     c: &mut [f32],
     accumulate: bool,
 ) {
-    if !accumulate {
-        c.fill(0.0);
-    }
     let mut terms = Terms::default();
     terms.all(a, b.steps[0]);
-    terms.combine(kernels.isa, 0, b.data, 0, c);
+    terms.combine(kernels.isa, 0, b.data, 0, accumulate, c);
 }
 
 /// Panels of columns of `b`, each packed once and used by all rows of `a`.
@@ -243,7 +241,7 @@ fn outer_products(
     c: &mut ArrayViewMut2<'_, f32>,
     accumulate: bool,
 ) {
-    if !accumulate {
+    if !accumulate && a.rows == 0 {
         c.fill(0.0);
     }
     let rows: Vec<usize> = (0..a.columns).collect();
@@ -251,6 +249,7 @@ fn outer_products(
         for first in (0..a.rows).step_by(DEEP) {
             let last = a.rows.min(first + DEEP);
             let (a, b) = (a.some_rows(first..last), b.some_rows(first..last));
+            let accumulate = accumulate || first > 0;
             for (j, mut c) in c.axis_chunks_iter_mut(Axis(1), kernels.columns).enumerate() {
                 let left = j * kernels.columns;
                 pack(kernels, b.some_columns(left..left + c.ncols()), panel);
@@ -263,6 +262,7 @@ fn outer_products(
                         a_steps: [0, a.steps[0]],
                         b: panel,
                         b_steps: [0, kernels.columns],
+                        accumulate,
                         out,
                     });
                 }

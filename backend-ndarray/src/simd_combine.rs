@@ -3,7 +3,7 @@
 //!
 //! Terms lie in groups, and a group is combined into one stretch, whose elements stay in registers
 //! while its terms are walked. Terms come in the order in which they were added, and a stretch
-//! begins with what it holds, so a sum has the bits that it would have with the zeros in it.
+//! begins with what it holds or with zero, so a sum has the bits that it would have with the zeros in it.
 
 #![allow(clippy::needless_range_loop, reason = "loops of constant length over several arrays")]
 
@@ -69,17 +69,22 @@ impl Terms {
         length <= u32::MAX as usize
     }
 
-    /// `out[i] += sum over the group's terms of value * from[shift + at + i]`.
+    /// `out[i] = sum over the group's terms of value * from[shift + at + i]`, or that added to what is
+    /// there.
     pub(crate) fn combine(
         &self,
         isa: Isa,
         group: usize,
         from: &[f32],
         shift: usize,
+        accumulate: bool,
         out: &mut [f32],
     ) {
         let count = self.counts[group] as usize;
         if count == 0 {
+            if !accumulate {
+                out.fill(0.0);
+            }
             return;
         }
         let terms = &self.terms[group * self.capacity..][..count];
@@ -89,12 +94,12 @@ impl Terms {
         // before `from` does, as `furthest` is the largest beginning.
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { avx512(terms, from, out) },
+            Isa::Avx512 => unsafe { avx512(terms, from, accumulate, out) },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { avx2(terms, from, out) },
+            Isa::Avx2 => unsafe { avx2(terms, from, accumulate, out) },
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon => unsafe { all::<crate::simd::arm::Neon>(terms, from, out) },
-            _ => unsafe { all::<Portable>(terms, from, out) },
+            Isa::Neon => unsafe { all::<crate::simd::arm::Neon>(terms, from, accumulate, out) },
+            _ => unsafe { all::<Portable>(terms, from, accumulate, out) },
         }
     }
 }
@@ -103,25 +108,25 @@ impl Terms {
 /// The machine has AVX-512F; as [`all`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn avx512(terms: &[Term], from: &[f32], out: &mut [f32]) {
+unsafe fn avx512(terms: &[Term], from: &[f32], accumulate: bool, out: &mut [f32]) {
     // SAFETY: the contract of this function.
-    unsafe { all::<crate::simd::x86::Avx512>(terms, from, out) }
+    unsafe { all::<crate::simd::x86::Avx512>(terms, from, accumulate, out) }
 }
 
 /// # Safety
 /// The machine has AVX2 and FMA; as [`all`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(terms: &[Term], from: &[f32], out: &mut [f32]) {
+unsafe fn avx2(terms: &[Term], from: &[f32], accumulate: bool, out: &mut [f32]) {
     // SAFETY: the contract of this function.
-    unsafe { all::<crate::simd::x86::Avx2>(terms, from, out) }
+    unsafe { all::<crate::simd::x86::Avx2>(terms, from, accumulate, out) }
 }
 
 /// # Safety
 /// The machine has the instruction set of `L`, and `from` holds `out.len()` elements from the
 /// beginning of every term's stretch on.
 #[inline(always)]
-unsafe fn all<L: Lanes>(terms: &[Term], from: &[f32], out: &mut [f32]) {
+unsafe fn all<L: Lanes>(terms: &[Term], from: &[f32], accumulate: bool, out: &mut [f32]) {
     let registers = out.len() / L::COUNT;
     let blocks = registers.div_ceil(BLOCK).max(1);
     let each = registers.div_ceil(blocks);
@@ -132,30 +137,30 @@ unsafe fn all<L: Lanes>(terms: &[Term], from: &[f32], out: &mut [f32]) {
         // SAFETY: the contract of this function; the block lies within the stretch.
         unsafe {
             match now {
-                1 => block::<L, 1>(terms, from, out),
-                2 => block::<L, 2>(terms, from, out),
-                3 => block::<L, 3>(terms, from, out),
-                4 => block::<L, 4>(terms, from, out),
-                5 => block::<L, 5>(terms, from, out),
-                6 => block::<L, 6>(terms, from, out),
-                7 => block::<L, 7>(terms, from, out),
-                8 => block::<L, 8>(terms, from, out),
-                9 => block::<L, 9>(terms, from, out),
-                10 => block::<L, 10>(terms, from, out),
-                11 => block::<L, 11>(terms, from, out),
-                _ => block::<L, BLOCK>(terms, from, out),
+                1 => block::<L, 1>(terms, from, accumulate, out),
+                2 => block::<L, 2>(terms, from, accumulate, out),
+                3 => block::<L, 3>(terms, from, accumulate, out),
+                4 => block::<L, 4>(terms, from, accumulate, out),
+                5 => block::<L, 5>(terms, from, accumulate, out),
+                6 => block::<L, 6>(terms, from, accumulate, out),
+                7 => block::<L, 7>(terms, from, accumulate, out),
+                8 => block::<L, 8>(terms, from, accumulate, out),
+                9 => block::<L, 9>(terms, from, accumulate, out),
+                10 => block::<L, 10>(terms, from, accumulate, out),
+                11 => block::<L, 11>(terms, from, accumulate, out),
+                _ => block::<L, BLOCK>(terms, from, accumulate, out),
             }
         }
         done += now;
     }
     // SAFETY: the contract of this function; these are the last elements of the stretch.
-    unsafe { rest::<L>(terms, &from[done * L::COUNT..], &mut out[done * L::COUNT..]) };
+    unsafe { rest::<L>(terms, &from[done * L::COUNT..], accumulate, &mut out[done * L::COUNT..]) };
 }
 
 /// # Safety
 /// As [`all`], for less than a register of `out` and of every stretch.
 #[inline(always)]
-unsafe fn rest<L: Lanes>(terms: &[Term], from: &[f32], out: &mut [f32]) {
+unsafe fn rest<L: Lanes>(terms: &[Term], from: &[f32], accumulate: bool, out: &mut [f32]) {
     let count = out.len();
     if count == 0 {
         return;
@@ -163,7 +168,7 @@ unsafe fn rest<L: Lanes>(terms: &[Term], from: &[f32], out: &mut [f32]) {
     let mut whole = [0.0; MOST_LANES];
     // SAFETY: the contract of this function; a register fits `whole`.
     unsafe {
-        let mut sum = L::load_first(out.as_ptr(), count);
+        let mut sum = if accumulate { L::load_first(out.as_ptr(), count) } else { L::splat(0.0) };
         for term in terms {
             let stretch = L::load_first(from.as_ptr().add(term.at as usize), count);
             sum = L::multiply_add(L::splat(term.value), stretch, sum);
@@ -176,13 +181,20 @@ unsafe fn rest<L: Lanes>(terms: &[Term], from: &[f32], out: &mut [f32]) {
 /// # Safety
 /// As [`all`], for `R` registers of `out` and of every stretch.
 #[inline(always)]
-unsafe fn block<L: Lanes, const R: usize>(terms: &[Term], from: &[f32], out: &mut [f32]) {
+unsafe fn block<L: Lanes, const R: usize>(
+    terms: &[Term],
+    from: &[f32],
+    accumulate: bool,
+    out: &mut [f32],
+) {
     // SAFETY: the contract of this function.
     unsafe {
         let out = out.as_mut_ptr();
         let mut sums = [L::splat(0.0); R];
-        for r in 0..R {
-            sums[r] = L::load(out.add(r * L::COUNT));
+        if accumulate {
+            for r in 0..R {
+                sums[r] = L::load(out.add(r * L::COUNT));
+            }
         }
         for term in terms {
             let value = L::splat(term.value);

@@ -61,8 +61,8 @@ pub(crate) struct Multiply<'a> {
     pub(crate) out: ArrayViewMut2<'a, f32>,
 }
 
-/// `out[r][c] += sum over i < runs[0], j < runs[1] of a[rows[r] + i a_steps[0] + j a_steps[1]] *
-/// b[i b_steps[0] + j b_steps[1] + c]`.
+/// `out[r][c] = sum over i < runs[0], j < runs[1] of a[rows[r] + i a_steps[0] + j a_steps[1]] *
+/// b[i b_steps[0] + j b_steps[1] + c]`, or what `out` held and that sum.
 pub(crate) struct Outer<'a> {
     pub(crate) runs: [usize; 2],
     pub(crate) a: &'a [f32],
@@ -72,6 +72,8 @@ pub(crate) struct Outer<'a> {
     /// Readable for a whole tile of columns behind each position.
     pub(crate) b: &'a [f32],
     pub(crate) b_steps: [usize; 2],
+    /// Whether the sums begin with what is in the result already.
+    pub(crate) accumulate: bool,
     /// At most [`Kernels::outer_rows`] rows and [`Kernels::columns`] columns, those side by side.
     pub(crate) out: ArrayViewMut2<'a, f32>,
 }
@@ -214,6 +216,9 @@ impl Kernels {
         let (rows, columns) = job.out.dim();
         assert!(rows > 0 && rows <= self.outer_rows && job.rows.len() == rows);
         if i == 0 || j == 0 {
+            if !job.accumulate {
+                job.out.fill(0.0);
+            }
             return;
         }
         let last = |steps: [usize; 2]| (i - 1) * steps[0] + (j - 1) * steps[1];
@@ -221,11 +226,11 @@ impl Kernels {
         assert!(job.rows.iter().all(|&at| at + reach < job.a.len()));
         assert!(last(job.b_steps) + self.columns <= job.b.len());
         if columns != self.columns {
-            let Outer { runs, a, rows: places, a_steps, b, b_steps, out } = job;
+            let Outer { runs, a, rows: places, a_steps, b, b_steps, accumulate, out } = job;
             let body = |out: ArrayViewMut2<'_, f32>| {
-                self.outer(Outer { runs, a, rows: places, a_steps, b, b_steps, out });
+                self.outer(Outer { runs, a, rows: places, a_steps, b, b_steps, accumulate, out });
             };
-            return self.widened(out, true, body);
+            return self.widened(out, accumulate, body);
         }
         assert!(job.out.strides()[1] == 1);
         // SAFETY: the machine has the instruction set, and all positions were checked.
@@ -338,9 +343,11 @@ unsafe fn outer<L: Lanes, const M: usize, const V: usize>(job: &mut Outer<'_>) {
         let place: [usize; M] = std::array::from_fn(|r| job.rows[r.min(last)]);
         let zero = L::splat(0.0);
         let mut sums = [[zero; V]; M];
-        for r in 0..M {
-            for v in 0..V {
-                sums[r][v] = L::load(out[r].add(v * L::COUNT));
+        if job.accumulate {
+            for r in 0..M {
+                for v in 0..V {
+                    sums[r][v] = L::load(out[r].add(v * L::COUNT));
+                }
             }
         }
         for i in 0..job.runs[0] {

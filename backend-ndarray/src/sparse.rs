@@ -128,7 +128,7 @@ impl Geometry {
                     for (pixel, start) in self.starts.iter().enumerate() {
                         let group = block * self.starts.len() + pixel;
                         let out = &mut padded[start + tap..][..self.depth];
-                        terms.combine(ctx.workers.isa(), group, weights, shift, out);
+                        terms.combine(ctx.workers.isa(), group, weights, shift, true, out);
                     }
                 }
             }
@@ -136,14 +136,15 @@ impl Geometry {
         });
     }
 
-    /// Adds to the rows `first..` of the derivative in the weight, `[outputs, taps, depth]`, what one
-    /// padded image and its gradient give.
-    pub(crate) fn add_weight_grad(
+    /// Gives the rows `first..` of the derivative in the weight, `[outputs, taps, depth]`, what one
+    /// padded image and its gradient make of them, or adds it to them.
+    pub(crate) fn weight_grad(
         &self,
         ctx: &Ctx,
         terms: &mut Terms,
         [image, g]: [&[f32]; 2],
         first: usize,
+        accumulate: bool,
         sum: &mut [f32],
     ) {
         let inner = self.taps.len() * self.depth;
@@ -156,7 +157,7 @@ impl Geometry {
         }
         for (row, sum) in sum.chunks_exact_mut(inner).enumerate() {
             for (out, &tap) in sum.chunks_exact_mut(self.depth).zip(&self.taps) {
-                terms.combine(ctx.workers.isa(), row, image, tap, out);
+                terms.combine(ctx.workers.isa(), row, image, tap, accumulate, out);
             }
         }
     }

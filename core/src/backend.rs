@@ -62,7 +62,7 @@ pub type Outs<B> = SmallVec<[B; 1]>;
 
 /// A compute device: uploads, downloads, and operations between.
 ///
-/// Buffers are immutable once returned. All methods may be called from several threads at once.
+/// Buffers are immutable once returned, but for [`Backend::host_memory`]. All methods may be called from several threads at once.
 pub trait Backend: Send + Sync + 'static {
     /// An array on the device.
     type Buf: Send + Sync + 'static;
@@ -88,6 +88,13 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// The device has failed.
     fn download(&self, buf: &Self::Buf, bytes: &mut [u8]) -> Result<()>;
+
+    /// The elements of `buf` to be changed where they lie, row-major, in the byte order of the host. `None`
+    /// where they lie elsewhere, in another order, or somebody else may still read them.
+    fn host_memory<'a>(&self, buf: &'a mut Self::Buf) -> Option<&'a mut [u8]> {
+        let _ = buf;
+        None
+    }
 
     /// Runs `op` on `args`; the results have the dtypes and shapes of `out`.
     ///
@@ -142,6 +149,8 @@ pub trait DynBackend: Send + Sync {
     /// # Errors
     /// As there.
     fn download(&self, buf: &DynBuf, bytes: &mut [u8]) -> Result<()>;
+    /// See [`Backend::host_memory`].
+    fn host_memory<'a>(&self, buf: &'a mut DynBuf) -> Option<&'a mut [u8]>;
     /// See [`Backend::execute`].
     ///
     /// # Errors
@@ -169,6 +178,11 @@ impl<B: Backend> DynBackend for B {
 
     fn download(&self, buf: &DynBuf, bytes: &mut [u8]) -> Result<()> {
         Backend::download(self, buf.typed()?, bytes)
+    }
+
+    fn host_memory<'a>(&self, buf: &'a mut DynBuf) -> Option<&'a mut [u8]> {
+        let slot = Arc::get_mut(&mut buf.0)?.downcast_mut::<Option<B::Buf>>()?;
+        Backend::host_memory(self, slot.as_mut()?)
     }
 
     fn execute(&self, op: &Op, args: DynArgs<'_>, out: &[Aval]) -> Result<Outs<DynBuf>> {

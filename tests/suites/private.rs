@@ -6,7 +6,7 @@ use inocula_core::dp::clip;
 use inocula_core::dp::contributions::{Contributions, capacity, portion};
 use inocula_core::dp::ghost::PerSample;
 use inocula_core::dp::mechanism::Mechanism;
-use inocula_core::dp::noise::Secret;
+use inocula_core::dp::noise::{self, Secret};
 use inocula_core::grad::grad;
 use inocula_core::loss::cross_entropy;
 use inocula_core::nn::{Mode, ModelSpec, Params, forward, init_params};
@@ -330,6 +330,7 @@ fn mechanism(device: &Device) -> Outcome {
         format!("{std} over {n} draws for {expected}")
     })?;
     means(device, &each, &quiet)?;
+    in_place(device)?;
     let bad = Mechanism { bound: f64::NAN, ..quiet };
     let line = bad.mean(&each, &Rng::new(6)).err().ok_or("a bound of NaN was taken")?.to_string();
     ensure(line.contains("bound = NaN"), || line.clone())
@@ -350,6 +351,26 @@ fn means(device: &Device, each: &PerSample, quiet: &Mechanism) -> Outcome {
     }
     let off = deviation(&found, &want);
     ensure(off <= 1e-12 && !found.is_empty(), || format!("means: {off:e} off"))
+}
+
+/// Noise that is added where a sum lies is the noise that would be uploaded and added, and leaves alone what
+/// somebody else holds.
+fn in_place(device: &Device) -> Outcome {
+    let (n, std, secret) = (100_000, 2.5, Secret::seeded(&Rng::new(8)));
+    let values: Vec<f64> = (0..n).map(|i| f64::from(i) / 7.0).collect();
+    for dtype in [DType::F32, DType::F64] {
+        let sum = || Tensor::from_f64(device, dtype, &values, &[values.len()]);
+        let noise = noise::private(device, sum()?.aval(), std, &secret)?;
+        let want = (sum()? + noise).to_f64_vec()?;
+        let held = sum()?;
+        let kept = noise::add_private(held.clone(), std, &secret)?.to_f64_vec()?;
+        let own = noise::add_private(sum()?, std, &secret)?.to_f64_vec()?;
+        ensure(own == want && kept == want, || format!("{dtype}: other noise"))?;
+        ensure(held.to_f64_vec()? == sum()?.to_f64_vec()?, || format!("{dtype}: held, moved"))?;
+    }
+    let whole = Tensor::from_slice(device, &[1_i64], &[1])?;
+    let refused = noise::add_private(whole, std, &secret).is_err();
+    ensure(refused, || "integers took noise".into())
 }
 
 fn empty(device: &Device) -> Outcome {

@@ -45,9 +45,8 @@ impl Mechanism {
     /// As [`Mechanism::check`], or the device failed.
     pub fn mean(&self, gradients: &PerSample, rng: &Rng) -> Result<Vec<Tensor>> {
         self.check()?;
-        self.noisy(gradients.clipped_sum(self.bound)?, |i, sum, std| {
-            noise::gaussian(sum.device(), sum.aval(), std, &rng.index(i))
-        })
+        let sums = gradients.clipped_sum(self.bound)?;
+        self.noisy(sums, |i, sum, std| noise::add_gaussian(sum, std, &rng.index(i)))
     }
 
     /// The noisy mean of sums, a tensor a parameter, that no sample can move by more than the bound.
@@ -56,9 +55,7 @@ impl Mechanism {
     /// # Errors
     /// As [`Mechanism::mean`].
     pub fn release(&self, sums: Vec<Tensor>, secret: &Secret) -> Result<Vec<Tensor>> {
-        self.noisy(sums, |i, sum, std| {
-            noise::private(sum.device(), sum.aval(), std, &secret.index(i))
-        })
+        self.noisy(sums, |i, sum, std| noise::add_private(sum, std, &secret.index(i)))
     }
 
     /// The same of means: of sums whose samples came in with a factor of `1 / expected_batch` each, which
@@ -72,21 +69,18 @@ impl Mechanism {
         Mechanism { bound, expected_batch: 1.0, ..*self }.release(means, secret)
     }
 
-    /// Sums with the noise that `draw` gives for parameter i at a standard deviation, as means.
+    /// Sums, to which `add` adds the noise of parameter i at a standard deviation, as means.
     fn noisy(
         &self,
         sums: Vec<Tensor>,
-        draw: impl Fn(u64, &Tensor, f64) -> Result<Tensor>,
+        add: impl Fn(u64, Tensor, f64) -> Result<Tensor>,
     ) -> Result<Vec<Tensor>> {
         self.check()?;
         let std = self.noise_multiplier * self.bound;
         let noisy = sums.into_iter().enumerate().map(|(i, sum)| {
             let noisy = match std {
                 0.0 => sum,
-                _ => {
-                    let noise = draw(i as u64, &sum, std)?;
-                    sum + noise
-                }
+                _ => add(i as u64, sum, std)?,
             };
             let mean = match self.expected_batch {
                 1.0 => noisy,

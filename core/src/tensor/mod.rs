@@ -320,6 +320,19 @@ impl Tensor {
         value.as_mut().map(DynArg::Donated).map_err(|err| err.clone())
     }
 
+    /// Has `write` change the elements, in row-major order, where they lie; whether it did. It cannot
+    /// where they lie outside of host memory, are no `T`, have a history or another holder.
+    pub(crate) fn write_in_place<T: Element>(&mut self, write: impl FnOnce(&mut [T])) -> bool {
+        if self.dtype() != T::DTYPE || self.is_tracked() {
+            return false;
+        }
+        let Some(Inner { device, value: Ok(buf), .. }) = Arc::get_mut(&mut self.0) else {
+            return false;
+        };
+        let memory = device.backend().host_memory(buf);
+        memory.map(|bytes| write(bytemuck::cast_slice_mut(bytes))).is_some()
+    }
+
     /// Applies a fused operation.
     #[track_caller]
     pub(crate) fn fused(op: Fused, args: impl IntoIterator<Item = Tensor>) -> Self {

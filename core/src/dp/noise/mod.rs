@@ -14,7 +14,8 @@ mod tests;
 pub use self::secret::{Origin, Secret, Stream};
 
 use std::cell::RefCell;
-use std::sync::OnceLock;
+
+use rayon::prelude::*;
 
 use crate::rng::Rng;
 use crate::{Aval, DType, Device, Result, Tensor, bail};
@@ -32,10 +33,15 @@ const AT_A_TIME: usize = 1024;
 /// # Errors
 /// `std` is negative or not finite, `aval` is of integers, or the upload failed.
 pub fn private(device: &Device, aval: Aval, std: f64, secret: &Secret) -> Result<Tensor> {
-    upload(device, &aval, std, |i| {
-        let mut stream = secret.stream(i);
-        move |values: &mut [f64]| stream.fill(values)
-    })
+    upload(device, &aval, std, streams(secret))
+}
+
+/// `to` and the noise that [`private`] gives.
+///
+/// # Errors
+/// As there.
+pub fn add_private(to: Tensor, std: f64, secret: &Secret) -> Result<Tensor> {
+    add(to, std, streams(secret))
 }
 
 /// Independent normal values of mean 0 and standard deviation `std`, rounded to the dtype of `aval`.
@@ -46,37 +52,86 @@ pub fn private(device: &Device, aval: Aval, std: f64, secret: &Secret) -> Result
 /// # Errors
 /// As [`private`].
 pub fn gaussian(device: &Device, aval: Aval, std: f64, rng: &Rng) -> Result<Tensor> {
-    upload(device, &aval, std, |i| {
-        let mut rng = rng.index(i);
-        move |values: &mut [f64]| values.iter_mut().for_each(|value| *value = rng.normal())
-    })
+    upload(device, &aval, std, repeatable(rng))
 }
 
-/// Draws from stream number `i`, which `open` gives, for every stretch, and puts them on the device.
+/// `to` and the noise that [`gaussian`] gives.
+///
+/// # Errors
+/// As there.
+pub fn add_gaussian(to: Tensor, std: f64, rng: &Rng) -> Result<Tensor> {
+    add(to, std, repeatable(rng))
+}
+
+/// What fills memory with the standard normal numbers of stream i.
+fn streams(secret: &Secret) -> impl Fn(u64) -> Box<dyn FnMut(&mut [f64])> + Sync {
+    |i| {
+        let mut stream = secret.stream(i);
+        Box::new(move |values| stream.fill(values))
+    }
+}
+
+fn repeatable(rng: &Rng) -> impl Fn(u64) -> Box<dyn FnMut(&mut [f64])> + Sync {
+    |i| {
+        let mut rng = rng.index(i);
+        Box::new(move |values| values.iter_mut().for_each(|value| *value = rng.normal()))
+    }
+}
+
+/// Draws from stream number `i`, which `open` gives, for every stretch, and adds that to a tensor: where
+/// its elements lie, if they can be reached there, so that the noise is nowhere stored.
+fn add<D: FnMut(&mut [f64])>(
+    mut to: Tensor,
+    std: f64,
+    open: impl Fn(u64) -> D + Sync,
+) -> Result<Tensor> {
+    check(to.dtype(), std)?;
+    let added = match to.dtype() {
+        DType::F32 => to.write_in_place(|values: &mut [f32]| {
+            draw(values, &open, |value, normal| *value += (std * normal) as f32);
+        }),
+        _ => to.write_in_place(|values: &mut [f64]| {
+            draw(values, &open, |value, normal| *value += std * normal);
+        }),
+    };
+    if added {
+        return Ok(to);
+    }
+    let noise = upload(to.device(), &to.aval(), std, open)?;
+    Ok(to + noise)
+}
+
+/// The same, put on the device.
 fn upload<D: FnMut(&mut [f64])>(
     device: &Device,
     aval: &Aval,
     std: f64,
     open: impl Fn(u64) -> D + Sync,
 ) -> Result<Tensor> {
+    check(aval.dtype, std)?;
+    let count = aval.shape.numel();
+    if aval.dtype == DType::F64 {
+        let mut values = vec![0.0; count];
+        draw(&mut values, open, |value, normal| *value = std * normal);
+        return Tensor::from_slice(device, &values, &aval.shape);
+    }
+    KEPT.with_borrow_mut(|values| {
+        values.resize(count.max(values.len()), 0.0);
+        let values = &mut values[..count];
+        draw(values, open, |value, normal| *value = (std * normal) as f32);
+        Tensor::from_slice(device, values, &aval.shape)
+    })
+}
+
+/// Checks what noise is asked for.
+fn check(dtype: DType, std: f64) -> Result<()> {
     if !(std >= 0.0 && std.is_finite()) {
         bail!(Config, "noise: the standard deviation {std} must be finite and not negative");
     }
-    let count = aval.shape.numel();
-    match aval.dtype {
-        DType::F32 => KEPT.with_borrow_mut(|values| {
-            values.resize(count.max(values.len()), 0.0);
-            let values = &mut values[..count];
-            draw(values, open, |normal| (std * normal) as f32);
-            Tensor::from_slice(device, values, &aval.shape)
-        }),
-        DType::F64 => {
-            let mut values = vec![0.0; count];
-            draw(&mut values, open, |normal| std * normal);
-            Tensor::from_slice(device, &values, &aval.shape)
-        }
-        DType::I64 => bail!(Shape, "noise: {} cannot hold normal values", aval.dtype),
+    if !dtype.is_float() {
+        bail!(Shape, "noise: {dtype} cannot hold normal values");
     }
+    Ok(())
 }
 
 thread_local! {
@@ -85,17 +140,11 @@ thread_local! {
     static KEPT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How many threads run at once. It is read from files, so not for every parameter of every step.
-fn cores() -> usize {
-    static CORES: OnceLock<usize> = OnceLock::new();
-    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
-/// Fills `values`, each made from one of the standard normal distribution.
+/// Has `put` take a standard normal number to each of `values`.
 fn draw<T: Send, D: FnMut(&mut [f64])>(
     values: &mut [T],
     open: impl Fn(u64) -> D + Sync,
-    make: impl Fn(f64) -> T + Sync,
+    put: impl Fn(&mut T, f64) + Sync,
 ) {
     let fill = |(i, stretch): (usize, &mut [T])| {
         let mut draw = open(i as u64);
@@ -103,27 +152,13 @@ fn draw<T: Send, D: FnMut(&mut [f64])>(
         for part in stretch.chunks_mut(AT_A_TIME) {
             let normal = &mut normal[..part.len()];
             draw(normal);
-            part.iter_mut().zip(normal).for_each(|(value, normal)| *value = make(*normal));
+            part.iter_mut().zip(normal).for_each(|(value, normal)| put(value, *normal));
         }
     };
-    let stretches = values.chunks_mut(STRETCH).enumerate();
-    let threads = cores();
-    let each = stretches.len().div_ceil(threads);
-    if threads == 1 || stretches.len() <= 1 {
-        stretches.for_each(fill);
-        return;
+    // On threads that are there already: one that is started begins, on some systems, on the processor
+    // of the thread that starts it, and shares that for longer than the draws take.
+    match values.len() {
+        ..=STRETCH => values.chunks_mut(STRETCH).enumerate().for_each(fill),
+        _ => values.par_chunks_mut(STRETCH).enumerate().for_each(fill),
     }
-    let work = |(i, part): (usize, &mut [T])| {
-        let stretches = part.chunks_mut(STRETCH).enumerate();
-        stretches.for_each(|(j, stretch)| fill((i * each + j, stretch)));
-    };
-    let work = &work;
-    std::thread::scope(|scope| {
-        let mut parts = values.chunks_mut(each * STRETCH).enumerate();
-        let own = parts.next();
-        for part in parts {
-            scope.spawn(move || work(part));
-        }
-        own.into_iter().for_each(work);
-    });
 }

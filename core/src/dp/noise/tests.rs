@@ -34,7 +34,7 @@ fn drawn<T: Copy + Default + Send, D: FnMut(&mut [f64])>(
     make: impl Fn(f64) -> T + Sync,
 ) -> Vec<T> {
     let mut values = vec![T::default(); count];
-    draw(&mut values, open, make);
+    draw(&mut values, open, |value, normal| *value = make(normal));
     values
 }
 
