@@ -14,6 +14,8 @@ mod simd;
 #[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
 mod simd_combine;
 #[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
+mod simd_loops;
+#[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
 mod simd_tiles;
 #[allow(unsafe_code, reason = "vector instructions are reached through intrinsics on pointers")]
 mod simd_transpose;

@@ -1,5 +1,7 @@
 //! The commands on small work, as a user runs them.
 
+#![allow(clippy::unwrap_used, reason = "all of it is test code, whose failures are panics")]
+
 mod common;
 
 use std::fs;

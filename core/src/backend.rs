@@ -62,7 +62,8 @@ pub type Outs<B> = SmallVec<[B; 1]>;
 
 /// A compute device: uploads, downloads, and operations between.
 ///
-/// Buffers are immutable once returned, but for [`Backend::host_memory`]. All methods may be called from several threads at once.
+/// Buffers are immutable once returned, but for [`Backend::host_memory`]. All methods may be called from
+/// several threads at once.
 pub trait Backend: Send + Sync + 'static {
     /// An array on the device.
     type Buf: Send + Sync + 'static;

@@ -63,15 +63,17 @@ pub fn add_gaussian(to: Tensor, std: f64, rng: &Rng) -> Result<Tensor> {
     add(to, std, repeatable(rng))
 }
 
-/// What fills memory with the standard normal numbers of stream i.
-fn streams(secret: &Secret) -> impl Fn(u64) -> Box<dyn FnMut(&mut [f64])> + Sync {
+/// What fills memory with the next standard normal numbers of a stream.
+type Draw = Box<dyn FnMut(&mut [f64])>;
+
+fn streams(secret: &Secret) -> impl Fn(u64) -> Draw + Sync {
     |i| {
         let mut stream = secret.stream(i);
         Box::new(move |values| stream.fill(values))
     }
 }
 
-fn repeatable(rng: &Rng) -> impl Fn(u64) -> Box<dyn FnMut(&mut [f64])> + Sync {
+fn repeatable(rng: &Rng) -> impl Fn(u64) -> Draw + Sync {
     |i| {
         let mut rng = rng.index(i);
         Box::new(move |values| values.iter_mut().for_each(|value| *value = rng.normal()))
@@ -80,11 +82,7 @@ fn repeatable(rng: &Rng) -> impl Fn(u64) -> Box<dyn FnMut(&mut [f64])> + Sync {
 
 /// Draws from stream number `i`, which `open` gives, for every stretch, and adds that to a tensor: where
 /// its elements lie, if they can be reached there, so that the noise is nowhere stored.
-fn add<D: FnMut(&mut [f64])>(
-    mut to: Tensor,
-    std: f64,
-    open: impl Fn(u64) -> D + Sync,
-) -> Result<Tensor> {
+fn add(mut to: Tensor, std: f64, open: impl Fn(u64) -> Draw + Sync) -> Result<Tensor> {
     check(to.dtype(), std)?;
     let added = match to.dtype() {
         DType::F32 => to.write_in_place(|values: &mut [f32]| {
@@ -102,11 +100,11 @@ fn add<D: FnMut(&mut [f64])>(
 }
 
 /// The same, put on the device.
-fn upload<D: FnMut(&mut [f64])>(
+fn upload(
     device: &Device,
     aval: &Aval,
     std: f64,
-    open: impl Fn(u64) -> D + Sync,
+    open: impl Fn(u64) -> Draw + Sync,
 ) -> Result<Tensor> {
     check(aval.dtype, std)?;
     let count = aval.shape.numel();
