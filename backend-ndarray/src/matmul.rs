@@ -1,4 +1,7 @@
-//! Matrix products: on one thread through `matrixmultiply`, and split over threads.
+//! Matrix products, on one thread and split over threads.
+//!
+//! Those of f32 are made on the tiles of `sgemm`. Those of f64, and of f32 in forms that have no tile,
+//! reach `matrixmultiply` through `ndarray`, unless they have one row or column.
 //!
 //! Splits are over rows or columns of the result, never over the inner size, so every element is
 //! the same sum in the same order whatever the number of threads. A product with one row or column

@@ -130,7 +130,7 @@ fn whole(x: u32) -> f64 {
     f64::from_bits(BIG.to_bits() | u64::from(x)) - BIG
 }
 
-/// ln x for normal x in (0, 1], to 2e-16 in absolute terms, and relative ones near 1.
+/// ln x for normal x in (0, 1]; from 2^-66 on with a relative error of at most 2e-15, as a test holds.
 ///
 /// `x = 2^e m`, m in [sqrt(1/2), sqrt(2)), and `ln m = 2 artanh s = 2 s (1 + s^2/3 + s^4/5 + ...)` with
 /// `s = (m - 1) / (m + 1)`, whose square is at most 0.0295.
