@@ -18,6 +18,8 @@ const LARGEST_EXCESS: i32 = 12;
 const WHOLE_FROM: f64 = 256.0;
 /// Golden sections: 32 narrow the two gaps of the grid to a ten-millionth.
 const SECTIONS: u32 = 32;
+/// Below this delta, its square and the divergences to compare it with may both be rounded to 0.
+const SMALLEST_SQUARED: f64 = 1e-140;
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 /// The order at a point of the logarithmic scale of order - 1.
@@ -64,7 +66,8 @@ impl Conversion {
             let order = order_at(x);
             let rdp = composed(history, order);
             // Bretagnolle and Huber: total variation is at most sqrt(1 - e^-KL), and KL <= RDP.
-            if matches!(self, Conversion::Improved) && delta * delta >= -(-rdp).exp_m1() {
+            let counted = matches!(self, Conversion::Improved) && delta >= SMALLEST_SQUARED;
+            if counted && delta * delta >= -(-rdp).exp_m1() {
                 return 0.0;
             }
             let epsilon = self.epsilon(order, rdp, delta);

@@ -63,16 +63,15 @@ impl Mechanism {
 
 /// `history` with a mechanism in the place of those that differ in steps only, in a fixed order, and
 /// without those that release nothing. Composition does not depend on the order (the losses add up).
+/// Steps that are too many for one number stay in two.
 pub(super) fn merged(history: &[Mechanism]) -> Vec<Mechanism> {
     let mut parts: Vec<Mechanism> = history.iter().copied().filter(|m| !m.is_silent()).collect();
     let key = |m: &Mechanism| (m.sampling_rate.to_bits(), m.noise_multiplier.to_bits());
     parts.sort_by_key(key);
     parts.dedup_by(|next, kept| {
-        let same = key(next) == key(kept);
-        if same {
-            kept.steps = kept.steps.saturating_add(next.steps);
-        }
-        same
+        let sum = kept.steps.checked_add(next.steps).filter(|_| key(next) == key(kept));
+        kept.steps = sum.unwrap_or(kept.steps);
+        sum.is_some()
     });
     parts
 }
@@ -108,5 +107,8 @@ mod tests {
         let part = |q, sigma, steps| Mechanism::new(q, sigma, steps).unwrap();
         let history = [part(0.1, 1.0, 3), part(0.0, 1.0, 3), part(0.1, 2.0, 1), part(0.1, 1.0, 4)];
         assert_eq!(merged(&history), [part(0.1, 1.0, 7), part(0.1, 2.0, 1)]);
+        // No step is lost where the sum is past the largest number.
+        let many = [part(0.1, 1.0, u64::MAX), part(0.1, 1.0, u64::MAX)];
+        assert_eq!(merged(&many), many);
     }
 }

@@ -10,7 +10,7 @@
 //! losses nor fine grids cost digits.
 
 use super::super::mechanism::Mechanism;
-use super::super::special::{bisect, ln_add, ln_interval, ln_tail};
+use super::super::special::{bisect, ln_add, ln_expm1, ln_interval, ln_tail};
 
 /// Deviates beyond this one are rarer than any probability that is asked for.
 const FURTHEST: f64 = 60.0;
@@ -24,11 +24,15 @@ pub(super) enum Direction {
     Add,
 }
 
-/// ln of the probabilities of an event: of the output at hand, and of its neighbour's.
+/// An event: ln of its probability, and its loss, ln of the ratio to the neighbour's probability. Where
+/// q is small the difference of the two logarithms would be all rounding, and T steps would add up T
+/// times the same rounding; so the loss is not made of them.
 #[derive(Clone, Copy)]
-pub(super) struct LnPair {
+pub(super) struct Event {
     pub(super) own: f64,
-    pub(super) other: f64,
+    pub(super) loss: f64,
+    /// By how much `loss` may be wrong.
+    pub(super) error: f64,
 }
 
 pub(super) struct Loss {
@@ -70,36 +74,40 @@ impl Loss {
     }
 
     /// Probabilities of a loss in `[loss, loss + width]`.
-    pub(super) fn within(&self, loss: f64, width: f64) -> LnPair {
+    pub(super) fn within(&self, loss: f64, width: f64) -> Event {
         match self.direction {
-            Direction::Remove => self.pair(|l| l.slice(loss, width)),
-            Direction::Add => self.pair(|l| l.slice(-loss - width, width)),
+            Direction::Remove => self.event(|l| l.slice(loss, width)),
+            Direction::Add => self.event(|l| l.slice(-loss - width, width)),
         }
     }
 
     /// Probabilities of a loss above `loss`.
-    pub(super) fn above(&self, loss: f64) -> LnPair {
+    pub(super) fn above(&self, loss: f64) -> Event {
         match self.direction {
-            Direction::Remove => self.pair(|l| l.right_of(l.z(loss))),
-            Direction::Add => self.pair(|l| l.left_of(l.z(-loss))),
+            Direction::Remove => self.event(|l| l.right_of(l.z(loss))),
+            Direction::Add => self.event(|l| l.left_of(l.z(-loss))),
         }
     }
 
     /// Probabilities of a loss below `loss`.
-    pub(super) fn below(&self, loss: f64) -> LnPair {
+    pub(super) fn below(&self, loss: f64) -> Event {
         match self.direction {
-            Direction::Remove => self.pair(|l| l.left_of(l.z(loss))),
-            Direction::Add => self.pair(|l| l.right_of(l.z(-loss))),
+            Direction::Remove => self.event(|l| l.left_of(l.z(loss))),
+            Direction::Add => self.event(|l| l.right_of(l.z(-loss))),
         }
     }
 
-    /// From ln probabilities under the normal and around mu to those of either output.
-    fn pair(&self, of: impl Fn(&Self) -> (f64, f64)) -> LnPair {
+    /// From ln probabilities under the normal and around mu.
+    fn event(&self, of: impl Fn(&Self) -> (f64, f64)) -> Event {
         let (plain, shifted) = of(self);
         let mixed = self.ln_mixed(plain, shifted);
+        let y = self.y_of(shifted - plain);
+        // Of the rounding of the logarithms y has its derivative by them: the sample's share of e^y.
+        let rounding = 4.0 * (plain.abs() + shifted.abs()) + 64.0;
+        let error = f64::EPSILON * (self.share(shifted - plain, y) * rounding + 4.0 * y.abs());
         match self.direction {
-            Direction::Remove => LnPair { own: mixed, other: plain },
-            Direction::Add => LnPair { own: plain, other: mixed },
+            Direction::Remove => Event { own: mixed, loss: y, error },
+            Direction::Add => Event { own: plain, loss: -y, error },
         }
     }
 
@@ -126,12 +134,26 @@ impl Loss {
     }
 
     fn y(&self, z: f64) -> f64 {
-        let t = self.mu * (z - 0.5 * self.mu);
-        match t < LARGE {
-            _ if self.q == 1.0 => t,
-            true => (self.q * t.exp_m1()).ln_1p().max(self.ln_rest),
-            false => t + self.ln_q,
+        self.y_of(self.mu * (z - 0.5 * self.mu))
+    }
+
+    /// ln(1 - q + q e^t). It grows with t also where q is so small that q e^t is below 1 for a t whose
+    /// exponential is near the end of the range.
+    fn y_of(&self, t: f64) -> f64 {
+        if self.q == 1.0 {
+            return t;
         }
+        if t >= LARGE {
+            return ln_add(0.0, t + self.ln_q);
+        }
+        let excess = self.q * t.exp_m1();
+        let y = if excess > -0.5 { excess.ln_1p() } else { ln_add(self.ln_rest, self.ln_q + t) };
+        y.max(self.ln_rest)
+    }
+
+    /// The share q e^t / e^y of the sample in e^y: the derivative of y by t.
+    fn share(&self, t: f64, y: f64) -> f64 {
+        (self.ln_q + t - y).exp().min(1.0)
     }
 
     /// The z of a y; minus infinity where y is below all its values.
@@ -148,7 +170,10 @@ impl Loss {
             return f64::NEG_INFINITY;
         }
         let ratio = y.exp_m1() / self.q;
-        if ratio < f64::MAX { ratio.max(-1.0).ln_1p() } else { y - self.ln_q }
+        if ratio > -0.5 && ratio < f64::MAX {
+            return ratio.ln_1p();
+        }
+        ln_expm1(y - self.ln_rest) + self.ln_rest - self.ln_q
     }
 
     fn width_in_z(&self, y: f64, width: f64) -> f64 {
@@ -160,7 +185,7 @@ impl Loss {
         }
         // The share of e^y that is due to the sample, from the rounded left end, so that the right
         // end is where the next interval begins even where the left one is ill conditioned.
-        let share = self.q * (self.exponent(y) - y).exp();
+        let share = self.share(self.exponent(y), y);
         (width.exp_m1() / share.max(f64::MIN_POSITIVE)).ln_1p() / self.mu
     }
 }
@@ -179,7 +204,9 @@ mod tests {
                 let width = (high - low) / 1000.0;
                 let inner = (0..1000).map(|i| loss.within(low + f64::from(i) * width, width));
                 let all = inner.chain([loss.below(low), loss.above(low + 1000.0 * width)]);
-                let sums = all.fold([0.0, 0.0], |s, p| [s[0] + p.own.exp(), s[1] + p.other.exp()]);
+                let sums = all.fold([0.0, 0.0], |s, event| {
+                    [s[0] + event.own.exp(), s[1] + (event.own - event.loss).exp()]
+                });
                 assert!(sums.iter().all(|s| (s - 1.0).abs() < 1e-11), "{q} {sigma}: {sums:?}");
             }
         }
@@ -195,8 +222,7 @@ mod tests {
                 let width = (high - low) / 300.0;
                 for i in 1..299 {
                     let at = low + f64::from(i) * width;
-                    let pair = loss.within(at, width);
-                    let seen = pair.own - pair.other;
+                    let seen = loss.within(at, width).loss;
                     let slack = 1e-9 * width + 1e-12;
                     assert!(
                         seen >= at - slack && seen <= at + width + slack,

@@ -7,13 +7,14 @@
 //! The step of the grid is not a constant: it starts coarse and is quartered until epsilon no longer
 //! falls by a ten-thousandth, or a grid reaches its largest size. Grids are nested and every one
 //! gives an upper bound, so what happens at the limit is that the bound is less tight. Memory and
-//! time are bounded for any history.
+//! time are bounded for any history. Where rounding has the last word (beyond [`MOST_STEPS`] steps,
+//! see [`compose`]) there is no grid, and other accountants have to bound epsilon.
 
 mod compose;
 mod grid;
 mod loss;
 
-use self::compose::{Composed, Part, Window, best_tilt};
+use self::compose::{MOST_STEPS, Part, Window, best_tilt};
 use self::grid::{Pmf, points};
 use self::loss::{Direction, Loss};
 use super::gaussian::mu_without_sampling;
@@ -34,9 +35,12 @@ const LARGEST: f64 = 1_048_576.0;
 const CHANGE: f64 = 1e-4;
 
 /// Epsilon of mechanisms that release something, for a delta in (0, 1); infinite where the loss is
-/// beyond the range of a double or of the grids.
+/// beyond the range of a double or of the grids, or the steps are too many.
 pub(super) fn epsilon(history: &[Mechanism], delta: f64) -> f64 {
     let Some(history) = gaussians_merged(history) else { return f64::INFINITY };
+    if history.iter().map(|m| m.steps() as f64).sum::<f64>() > MOST_STEPS {
+        return f64::INFINITY;
+    }
     let removed = Refinement::new(&history, Direction::Remove, delta).run(0.0);
     if history.iter().all(|m| m.sampling_rate() == 1.0) {
         // Swapping the outputs of a Gaussian mechanism only mirrors them.
@@ -76,6 +80,9 @@ impl Refinement {
 
     /// Epsilon of the last grid, or of the first whose epsilon is at most `enough`.
     fn run(&self, enough: f64) -> f64 {
+        if !self.losses.iter().all(|(_, _, (low, high))| low <= high) {
+            return f64::INFINITY;
+        }
         // Losses may be all but the same; then their size tells how fine a grid has to be.
         let span = |r: (f64, f64)| (r.1 - r.0).max(1e-3 * r.1.abs().max(r.0.abs()));
         let widest = self.losses.iter().map(|(_, _, range)| span(*range)).fold(0.0, f64::max);
@@ -119,20 +126,22 @@ impl Refinement {
     fn on_grid(&self, step: f64, tilt: f64) -> Option<f64> {
         let parts = self.parts(step)?;
         let window = Window::of(&parts, tilt).filter(|w| w.length as f64 <= self.largest())?;
-        Some(Composed::of(&parts, &window)?.epsilon(self.ln_delta))
+        compose::epsilon(&parts, &window, self.ln_delta)
     }
 
     /// All losses on a grid; none where it is too large.
     fn parts(&self, step: f64) -> Option<Vec<Part>> {
-        let total: f64 = self.losses.iter().map(|(_, _, range)| points(*range, step)).sum();
-        if total.is_nan() || total > LARGEST.max(4.0 * self.losses.len() as f64) || step <= 0.0 {
+        let counted = self.losses.iter().map(|(_, _, range)| points(*range, step));
+        let counts = counted.collect::<Option<Vec<usize>>>()?;
+        let total: f64 = counts.iter().map(|count| *count as f64).sum();
+        if total > LARGEST.max(4.0 * self.losses.len() as f64) || step <= 0.0 {
             return None;
         }
-        let part = |(loss, steps, range): &(Loss, f64, (f64, f64))| Part {
-            pmf: Pmf::of(loss, *range, step),
+        let part = |((loss, steps, range), count): (&(Loss, f64, (f64, f64)), usize)| Part {
+            pmf: Pmf::of(loss, range.0, count, step),
             steps: *steps,
         };
-        Some(self.losses.iter().map(part).collect())
+        Some(self.losses.iter().zip(counts).map(part).collect())
     }
 
     /// The largest grid of the sum: smaller for long histories, each of whose parts is transformed.
@@ -165,8 +174,8 @@ mod tests {
 
     /// delta of one step, from the definition.
     fn delta_of_a_step(loss: &Loss, epsilon: f64) -> f64 {
-        let pair = loss.above(epsilon);
-        pair.own.exp() - (epsilon + pair.other).exp()
+        let event = loss.above(epsilon);
+        event.own.exp() - (epsilon + event.own - event.loss).exp()
     }
 
     #[test]
@@ -185,6 +194,43 @@ mod tests {
                     "{q} {sigma} {delta}: {got} is loose"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn rare_samples_leave_the_loss_of_a_gaussian() {
+        // delta of a step on a batch is q times that of the Gaussian, at ln(1 + (e^eps - 1) / q).
+        for (q, sigma, share) in
+            [(1e-300, 0.0405, 0.1), (1e-300, 0.05, 1e-3), (1e-100, 0.04, 1e-9), (1e-12, 1.0, 0.2)]
+        {
+            let whole = gaussian::epsilon(1.0 / sigma, share);
+            let want = (q * whole.exp_m1()).ln_1p();
+            let got = epsilon(&[steps(q, sigma, 1)], q * share);
+            // Losses of a hundred sizes are beyond a grid of even steps, which is above them then.
+            let most = want * 1.15 + 1e-20;
+            assert!(got >= want * (1.0 - 1e-9) && got <= most, "{q} {sigma} {share}: {got} {want}");
+        }
+    }
+
+    #[test]
+    fn ranges_without_a_grid_have_none() {
+        let nothing = f64::NEG_INFINITY;
+        for range in [(-1e-300, -60.0), (0.0, f64::INFINITY), (nothing, 0.0), (f64::NAN, 1.0)] {
+            assert_eq!(points(range, 0.5), None, "{range:?}");
+        }
+        assert_eq!(points((-1.0, 1e-3), 0.5), Some(4));
+        assert_eq!(points((0.0, 1.0), 1e-300), None);
+    }
+
+    #[test]
+    fn more_steps_than_rounding_permits_are_not_composed() {
+        let most = MOST_STEPS as u64;
+        assert!(epsilon(&[steps(0.01, 1000.0, most)], 1e-5).is_finite());
+        for history in [
+            vec![steps(0.01, 1000.0, 2 * most)],
+            vec![steps(0.01, 1000.0, most), steps(0.01, 1001.0, most)],
+        ] {
+            assert_eq!(epsilon(&history, 1e-5), f64::INFINITY);
         }
     }
 
