@@ -46,9 +46,10 @@ fn main() -> ExitCode {
         .into_iter()
         .map(|(name, check)| Case::new(name, move |device| with_folder(device, check)))
         .collect();
-    let published: [(&str, FileCheck); 3] = [
+    let published: [(&str, FileCheck); 4] = [
         ("published_models::counts", published::counts),
         ("published_models::pgd_on_trades", published::pgd),
+        ("published_models::pgd_on_wong_and_kolter", published::pgd_of_all),
         ("published_models::autoattack_on_trades", published::autoattack),
     ];
     for (name, check) in published {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use inocula_core::attack::{
-    Aim, AttackConfig, Outcome, Stage, Traced, autoattack_rows, masking, perturb_rows,
+    Aim, AttackConfig, Outcome, Stage, Traced, autoattack_rows, perturb_rows,
 };
 use inocula_core::data::Dataset;
 use inocula_core::doubt::Finding;
@@ -43,9 +43,6 @@ struct Record {
     /// What the members of AutoAttack left, one after the other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stages: Vec<Stage>,
-    /// What the stages say of masked gradients.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    masking: Option<String>,
     /// What is left of the result once the examples are saved as pictures; of images only.
     #[serde(skip_serializing_if = "Option::is_none")]
     eight_bits: Option<attacked::EightBits>,
@@ -137,6 +134,7 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         config: &attack_config,
         outcome: &outcome,
         traces: &traced.traces(),
+        stages: &stages,
         result: &result,
     };
     let findings =
@@ -156,7 +154,6 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
         config: attack_config,
         target: flags.target,
         result: AttackReport { seconds: Some(seconds), ..result },
-        masking: masking(&stages, rows.len()),
         stages,
         eight_bits,
         findings,
@@ -167,9 +164,6 @@ pub(super) fn run(flags: &Attack, quiet: bool) -> Result<()> {
     })?;
     print(&record.result, &record.model);
     attacked::print(&record.stages, record.eight_bits.as_ref(), rows.len());
-    if let Some(doubt) = &record.masking {
-        output::note(format!("do not trust this figure: {doubt}"));
-    }
     for finding in &record.findings {
         output::note(format!("do not trust this figure: {}", finding.line()));
     }

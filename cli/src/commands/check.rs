@@ -1,7 +1,7 @@
 //! The check of a single attack: what its trace, the gradients and the answers of the model tell costs
 //! next to nothing and is always looked at; other attacks are run where they are asked for.
 
-use inocula_core::attack::{Access, Aim, AttackConfig, Outcome, Traces};
+use inocula_core::attack::{Access, Aim, AttackConfig, Outcome, Stage, Traces};
 use inocula_core::data::Dataset;
 use inocula_core::doubt::{Attacked, Finding, SAMPLES, Subject, check};
 use inocula_core::model::{Network, predict_rows};
@@ -40,6 +40,7 @@ pub(super) struct Checked<'a> {
     pub(super) config: &'a AttackConfig,
     pub(super) outcome: &'a Outcome,
     pub(super) traces: &'a Traces,
+    pub(super) stages: &'a [Stage],
     pub(super) result: &'a AttackReport,
 }
 
@@ -67,8 +68,12 @@ impl Checked<'_> {
             rng: self.rng,
             samples: if others { SAMPLES } else { 0 },
         };
-        let attacked =
-            Attacked { config: self.config, fooled: &self.outcome.success, traces: self.traces };
+        let attacked = Attacked {
+            config: self.config,
+            fooled: &self.outcome.success,
+            traces: self.traces,
+            stages: self.stages,
+        };
         check(&subject, &attacked, &[], &self.result.label(), progress)
     }
 }

@@ -199,9 +199,7 @@ impl Apgd {
                 let best = match &mut all {
                     None => all.insert(found),
                     Some(best) => {
-                        let mut part = best.select(&open)?;
-                        part.improve(found);
-                        best.replace(&open, &part)?;
+                        best.improve_at(&open, found)?;
                         best
                     }
                 };

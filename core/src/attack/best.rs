@@ -55,6 +55,13 @@ impl Best {
         })
     }
 
+    /// Takes over what is better in `new`, which is of the samples `at`.
+    pub(super) fn improve_at(&mut self, at: &[usize], new: Best) -> Result<()> {
+        let mut part = self.select(at)?;
+        part.improve(new);
+        self.replace(at, &part)
+    }
+
     /// Puts `part` in the place of the samples `at`.
     pub(super) fn replace(&mut self, at: &[usize], part: &Best) -> Result<()> {
         self.x = rows::replaced(&self.x, at, &part.x)?;

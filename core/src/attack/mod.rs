@@ -70,7 +70,7 @@ pub use perturb::{Outcome, craft, perturb, perturb_rows};
 pub use pgd::Keep;
 pub use samples::Samples;
 pub use simba::Basis;
-pub use stages::{Stage, autoattack_rows, masking};
+pub use stages::{Stage, autoattack_rows};
 pub use step::L1Step;
 use table::attacks;
 pub use table::{AttackEntry, AttackSpec};

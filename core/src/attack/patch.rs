@@ -195,17 +195,15 @@ impl Attack for Patch {
                 draws.streams("place").map(|mut rng| window.placed(image, &mut rng)).collect()
             };
             let mask = masks(&x0, image, &places)?;
-            let mut here = self.filled(model, &x0, &goal, &mask, &draws)?;
-            match &mut best {
-                None => best = Some(here.clone()),
+            let here = self.filled(model, &x0, &goal, &mask, &draws)?;
+            let best = match &mut best {
+                None => best.insert(here),
                 Some(best) => {
-                    let mut old = best.select(&open)?;
-                    old.improve(here);
-                    best.replace(&open, &old)?;
-                    here = old;
+                    best.improve_at(&open, here)?;
+                    best
                 }
-            }
-            open = rows::pick(&open, &rows::unset(&here.reached)?);
+            };
+            open = rows::unset(&best.reached)?;
         }
         Ok(best.map_or_else(|| x.clone(), |best| best.x))
     }

@@ -7,7 +7,7 @@ use super::best::Best;
 use super::fgsm::{gradient, linf};
 use super::step::direction;
 use super::trace::{Seen, Watch};
-use super::{Access, Attack, AttackSpec, Draws, Goal, L1Step, Norm, Threat};
+use super::{Access, Attack, AttackSpec, Draws, Goal, L1Step, Norm, Threat, rows};
 use crate::model::Classifier;
 use crate::op::Fused;
 use crate::{Result, Tensor, bail};
@@ -41,7 +41,7 @@ pub struct Pgd {
     /// Starts from a random point of the ball.
     #[serde(default = "yes")]
     pub random_start: bool,
-    /// Runs with fresh random starts; each sample keeps the best of all.
+    /// Runs with fresh random starts, on what those before have not fooled.
     #[serde(default = "restarts")]
     pub restarts: usize,
     /// Which iterate is returned.
@@ -148,7 +148,8 @@ impl Pgd {
         Ok(best.unwrap_or(last))
     }
 
-    /// All restarts; each sample's best.
+    /// All restarts, each on what those before left; each sample's best. Within a run a sample that was
+    /// fooled goes on, since training and transfer want the point of largest loss.
     fn restarted(
         &self,
         model: &dyn Classifier,
@@ -157,14 +158,21 @@ impl Pgd {
         draws: &Draws,
         watch: Option<&mut dyn Watch>,
     ) -> Result<Tensor> {
-        let mut best: Option<Best> = None;
         let mut seen = Seen { watch, run: 0, rows: (0..x.dim(0)).collect() };
-        for restart in 0..self.restarts {
-            seen.run = restart;
-            let run = self.descend(model, x, goal, &draws.index(restart as u64), &mut seen)?;
-            Best::update(&mut best, run);
+        let mut best = self.descend(model, x, goal, &draws.index(0), &mut seen)?;
+        for restart in 1..self.restarts {
+            let open = rows::unset(&best.reached)?;
+            if open.is_empty() {
+                break;
+            }
+            let at = rows::index(x, &open)?;
+            let (x, goal) = (x.take(0, &at), goal.take(&at));
+            let draws = draws.select(&open).index(restart as u64);
+            (seen.run, seen.rows) = (restart, open.clone());
+            let run = self.descend(model, &x, &goal, &draws, &mut seen)?;
+            best.improve_at(&open, run)?;
         }
-        Ok(best.map_or_else(|| x.clone(), |b| b.x))
+        Ok(best.x)
     }
 }
 
@@ -188,8 +196,10 @@ impl AttackSpec for Pgd {
         if self.restarts > 1 && !self.random_start {
             bail!(Config, "pgd: restarts repeat the same run without random_start = true");
         }
-        if self.step.is_some_and(|s| !(s > 0.0 && s.is_finite())) {
-            bail!(Config, "pgd: step = {:?} must be positive", self.step);
+        if let Some(step) = self.step
+            && !(step > 0.0 && step.is_finite())
+        {
+            bail!(Config, "pgd: step = {step} must be positive");
         }
         if let L1Step::Sparse(q) = self.l1_step
             && !(q > 0.0 && q <= 1.0)

@@ -88,36 +88,3 @@ fn merged(mut whole: Outcome, at: &[usize], found: Outcome) -> Result<Outcome> {
     whole.gradient_calls += found.gradient_calls;
     Ok(whole)
 }
-
-/// Share of all samples above which what Square adds is a sign of masked gradients.
-const SQUARES: f64 = 0.002;
-
-/// Whether the attack without gradients fooled what those with gradients before it could not.
-pub fn masking(stages: &[Stage], samples: usize) -> Option<String> {
-    let square = stages.iter().position(|stage| stage.attack == "square")?;
-    let before = stages.get(square.checked_sub(1)?)?;
-    let won = before.left.saturating_sub(stages[square].left);
-    (won as f64 > SQUARES * samples as f64).then(|| {
-        format!(
-            "{} fooled {won} of {samples} samples that attacks by gradients could not: the model may \
-             mask its gradients",
-            stages[square].label
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn square_may_win_two_in_a_thousand() {
-        let stage = |attack, left| Stage { attack, label: "S".into(), left };
-        let run =
-            |before, after| [stage("apgd", 600), stage("fab", before), stage("square", after)];
-        assert_eq!(masking(&run(500, 498), 1000), None);
-        assert!(masking(&run(500, 497), 1000).is_some_and(|line| line.contains("3 of 1000")));
-        assert_eq!(masking(&run(500, 400)[..2], 1000), None);
-        assert_eq!(masking(&run(500, 400)[2..], 1000), None, "nothing stands before it");
-    }
-}

@@ -4,6 +4,7 @@
 
 use super::path::Path;
 use super::statistics::{LEVEL, OTHER, at_least, sign_test};
+use crate::attack::Stage;
 
 /// All that indicators look at. What was not measured is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Facts {
     pub one_step: Vec<Duel>,
     /// Attacks without gradients.
     pub black_box: Vec<Duel>,
+    /// What Square added to the other members of AutoAttack.
+    pub square: Option<Added>,
     /// Examples made on other models.
     pub transfer: Vec<Duel>,
     /// Random points of the ball.
@@ -124,6 +127,28 @@ impl Duel {
 pub(super) fn winner(duels: &[Duel]) -> Option<&Duel> {
     let won = duels.iter().filter(|duel| duel.is_won());
     won.max_by(|a, b| a.lead().total_cmp(&b.lead()))
+}
+
+/// What a member of AutoAttack added to those before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// The member: `Square-5000`.
+    pub label: String,
+    /// Samples that AutoAttack was run on, those that the model had wrong included.
+    pub samples: usize,
+    /// Those that the member fooled, and none before it.
+    pub fooled: usize,
+}
+
+impl Added {
+    /// Square, if it came after another member.
+    pub fn by_square(stages: &[Stage], samples: usize) -> Option<Self> {
+        let square = stages.iter().position(|stage| stage.attack == "square")?;
+        let before = stages.get(square.checked_sub(1)?)?;
+        let Stage { label, left, .. } = &stages[square];
+        let fooled = before.left.saturating_sub(*left);
+        Some(Added { label: label.clone(), samples, fooled })
+    }
 }
 
 /// More of the same on what the attack left standing.

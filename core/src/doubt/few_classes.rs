@@ -14,8 +14,8 @@ const NEEDED: usize = 4;
 pub(super) fn look(facts: &Facts) -> Option<Evidence> {
     let classes = facts.dlr_classes.filter(|&classes| classes < NEEDED)?;
     let sentence = format!(
-        "{classes} classes: the loss DLR of {} is made for {NEEDED} and more, and targets run out; attack with \
-         the cross-entropy as well",
+        "{classes} classes: the loss DLR of {} is made for {NEEDED} and more, and targets run out; run pgd with \
+         restarts as well, whose cross-entropy needs two",
         facts.attack
     );
     Some(Evidence { sentence, numbers: vec![("classes", classes as f64)] })

@@ -1,14 +1,16 @@
 //! Collects the facts: what the attack left behind costs nothing, gradients and answers little, other
 //! attacks are run on a part of the samples.
 
-use super::facts::{Answers, Duel, Extra, Facts, Gradients, Unbounded};
+use super::facts::{Added, Answers, Duel, Extra, Facts, Gradients, Unbounded};
 use super::path::Path;
 use super::probes::{
     Ascends, ascends, blind, more_restarts, more_steps, one_step, other_loss, single, unbounded,
     uses_dlr,
 };
 use crate::attack::dlr::dlr;
-use crate::attack::{Access, Aim, AttackConfig, Draws, Goal, Norm, Threat, Traces, perturb_rows};
+use crate::attack::{
+    Access, Aim, AttackConfig, Draws, Goal, Norm, Stage, Threat, Traces, perturb_rows,
+};
 use crate::data::Dataset;
 use crate::grad::{grad, walks};
 use crate::loss::{cross_entropy, margin};
@@ -59,6 +61,8 @@ pub struct Attacked<'a> {
     pub fooled: &'a [bool],
     /// The iterates that it told of.
     pub traces: &'a Traces,
+    /// What its members left, if it is AutoAttack.
+    pub stages: &'a [Stage],
 }
 
 /// Another attack of the same evaluation.
@@ -127,6 +131,7 @@ pub fn measure(
     }
     let mut facts = Facts { attack: attacked.config.label(), ..Facts::default() };
     facts.dlr_classes = uses_dlr(attacked.config).then(|| subject.model.classes());
+    facts.square = Added::by_square(attacked.stages, rows);
     compare(&mut facts, subject, attacked, rivals);
     let left = (0..rows).filter(|&i| subject.right[i] && !attacked.fooled[i]);
     facts.path = Path::of(attacked.traces, left.map(|i| subject.rows[i] as u64));

@@ -27,6 +27,7 @@ mod path;
 mod probabilities_as_logits;
 mod probes;
 mod silent_success;
+mod square_after_gradients;
 mod statistics;
 mod steps_not_saturated;
 mod too_few_restarts;
@@ -35,7 +36,7 @@ mod unadapted_loss;
 mod unstable_predictions;
 mod zero_gradients;
 
-pub use facts::{Answers, Duel, Extra, Facts, Gradients, Unbounded};
+pub use facts::{Added, Answers, Duel, Extra, Facts, Gradients, Unbounded};
 use finding::indicators;
 pub use finding::{Evidence, Finding, Indicator};
 pub use measure::{Attacked, Means, Rival, SAMPLES, Subject, measure};
@@ -47,6 +48,7 @@ use crate::Result;
 indicators! {
     one_step_beats_iterated::OneStepBeatsIterated,
     black_box_beats_white_box::BlackBoxBeatsWhiteBox,
+    square_after_gradients::SquareAfterGradients,
     transfer_beats_white_box::TransferBeatsWhiteBox,
     noise_as_good::NoiseAsGood,
     holds_at_any_size::HoldsAtAnySize,

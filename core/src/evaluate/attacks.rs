@@ -5,14 +5,16 @@
 
 use std::time::Instant;
 
-use super::checked::Trial;
+use super::checked::{Made, Trial};
 use super::entry::Entry;
 use super::pictures::Shot;
 use super::tally::Tally;
 use super::transfer::{Party, shown};
 use super::{Judge, Progress, place};
 use crate::Result;
-use crate::attack::{self, Aim, Attack, Outcome, Traced, perturb_rows};
+use crate::attack::{
+    self, Aim, Attack, AttackConfig, Outcome, Stage, Traced, autoattack_rows, perturb_rows,
+};
 use crate::metrics::summarize_perturbations;
 use crate::model::{BlackBox, Classifier};
 use crate::report::{Access, AttackReport, TransferMatrix};
@@ -50,12 +52,17 @@ impl Judge<'_> {
             let (mut cost, mut trial) = (Cost::default(), None);
             for (run, aim) in entry.aims(self.test.classes).into_iter().enumerate() {
                 let traced = Traced::new(&*attack);
-                let outcome = self.make(&traced, entry, maker, (run, aim), &mut cost, progress)?;
+                let (outcome, stages) =
+                    self.make(&traced, entry, maker, (run, aim), &mut cost, progress)?;
                 self.show(entry, (source, aim), &outcome, &mut tallies[source])?;
                 if source < self.contenders.len() {
                     cost.count(aim, &labels, &cleans[source], self.test.classes, &outcome);
                     tallies[source][source].ask(outcome.queries_each.as_ref());
-                    trial = (!targeted).then(|| (outcome.success.clone(), traced.traces()));
+                    trial = (!targeted).then(|| Made {
+                        fooled: outcome.success.clone(),
+                        traces: traced.traces(),
+                        stages,
+                    });
                     if pictured {
                         shots.push(self.shot(&outcome)?);
                     }
@@ -65,8 +72,8 @@ impl Judge<'_> {
                 let own = &tallies[source][source];
                 let report = self.attack_report(entry, attack.access().into(), own)?;
                 let report = cost.put_into(report)?;
-                if let Some((fooled, traces)) = trial {
-                    let trial = Trial::own(&report, &entry.attack, attack.access(), fooled, traces);
+                if let Some(made) = trial {
+                    let trial = Trial::own(&report, &entry.attack, attack.access(), made);
                     self.trials[source].push(trial);
                 }
                 self.reports[source].attacks.push(report);
@@ -78,7 +85,8 @@ impl Judge<'_> {
         self.matrix(entry, &tallies)
     }
 
-    /// Makes examples on one model. An attack that may not see gradients gets a model that has none.
+    /// Makes examples on one model, and what the members of AutoAttack left. An attack that may not see
+    /// gradients gets a model that has none.
     pub(super) fn make(
         &self,
         attack: &dyn Attack,
@@ -87,7 +95,7 @@ impl Judge<'_> {
         (run, aim): (usize, Aim),
         cost: &mut Cost,
         progress: Progress<'_>,
-    ) -> Result<Outcome> {
+    ) -> Result<(Outcome, Vec<Stage>)> {
         let phase = format!("{} on {}", entry.label(), maker.name);
         let (mut done, total) = (0, self.rows.len());
         progress(&phase, 0, total)?;
@@ -100,15 +108,27 @@ impl Judge<'_> {
         };
         let started = Instant::now();
         let place = place(maker.network);
-        let outcome =
-            perturb_rows(attack, model, self.test, &self.rows, aim, &place, &rng, &mut |n| {
-                done += n;
-                progress(&phase, done, total)
-            })?;
+        let (data, rows) = (self.test, &self.rows);
+        let (outcome, stages) = match &entry.attack {
+            AttackConfig::Autoattack(config) => {
+                let progress = &mut |member: &str, done, total| {
+                    progress(&format!("{member} on {}", maker.name), done, total)
+                };
+                autoattack_rows(config, model, data, rows, aim, &place, &rng, progress)?
+            }
+            _ => {
+                let progress = &mut |n| {
+                    done += n;
+                    progress(&phase, done, total)
+                };
+                let made = perturb_rows(attack, model, data, rows, aim, &place, &rng, progress)?;
+                (made, Vec::new())
+            }
+        };
         cost.seconds += started.elapsed().as_secs_f64();
         cost.queries += outcome.queries;
         cost.gradient_calls += outcome.gradient_calls;
-        Ok(outcome)
+        Ok((outcome, stages))
     }
 
     /// Shows examples to every viewer.

@@ -3,7 +3,7 @@
 
 use super::{Judge, Progress, place};
 use crate::Result;
-use crate::attack::{Access, AttackConfig, Traces};
+use crate::attack::{Access, AttackConfig, Stage, Traces};
 use crate::doubt::{Attacked, Finding, Means, Rival, Subject, check};
 use crate::report::AttackReport;
 
@@ -16,6 +16,15 @@ pub(super) struct Trial {
     /// Which samples it fooled, those that the model had wrong included.
     fooled: Vec<bool>,
     traces: Traces,
+    /// What its members left, if it is AutoAttack.
+    stages: Vec<Stage>,
+}
+
+/// What an attack on a model left behind, besides its examples.
+pub(super) struct Made {
+    pub(super) fooled: Vec<bool>,
+    pub(super) traces: Traces,
+    pub(super) stages: Vec<Stage>,
 }
 
 impl Trial {
@@ -24,18 +33,19 @@ impl Trial {
         report: &AttackReport,
         config: &AttackConfig,
         access: Access,
-        fooled: Vec<bool>,
-        traces: Traces,
+        made: Made,
     ) -> Self {
         let means = Means::of(config, access);
-        Trial { label: report.label(), means, config: Some(config.clone()), fooled, traces }
+        let Made { fooled, traces, stages } = made;
+        Trial { label: report.label(), means, config: Some(config.clone()), fooled, traces, stages }
     }
 
     /// Examples of other models, by what the model takes them for.
     pub(super) fn transferred(report: &AttackReport, labels: &[i64], seen: &[i64]) -> Self {
         let fooled = labels.iter().zip(seen).map(|(label, class)| label != class).collect();
-        let traces = Traces::default();
-        Trial { label: report.label(), means: Means::Transfer, config: None, fooled, traces }
+        let (traces, stages) = (Traces::default(), Vec::new());
+        let label = report.label();
+        Trial { label, means: Means::Transfer, config: None, fooled, traces, stages }
     }
 
     fn rival(&self) -> Rival {
@@ -61,7 +71,8 @@ impl Judge<'_> {
         for (i, contender) in self.contenders.iter().enumerate() {
             let trials = &self.trials[i];
             let Some(main) = strongest(trials) else { continue };
-            let Trial { label, config: Some(config), fooled, traces, .. } = &trials[main] else {
+            let Trial { label, config: Some(config), fooled, traces, stages, .. } = &trials[main]
+            else {
                 continue;
             };
             let others = (0..trials.len()).filter(|&k| k != main);
@@ -81,7 +92,7 @@ impl Judge<'_> {
                 rng: &rng,
                 samples: self.plan.check,
             };
-            let attacked = Attacked { config, fooled, traces };
+            let attacked = Attacked { config, fooled, traces, stages };
             let phase = format!("check of {label} on {}", contender.name);
             let found = check(&subject, &attacked, &rivals, label, &mut |done, total| {
                 progress(&phase, done, total)
@@ -105,6 +116,7 @@ mod tests {
             config: None,
             fooled: fooled.to_vec(),
             traces: Traces::default(),
+            stages: Vec::new(),
         };
         use Means::{BlackBox, Iterated, OneStep};
         let weak = || trial(Iterated, &[false, true]);

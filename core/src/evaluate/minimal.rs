@@ -22,7 +22,7 @@ impl Judge<'_> {
         for (i, maker) in makers.iter().enumerate().take(self.contenders.len()) {
             let mut cost = Cost::default();
             let run = (0, Aim::Untargeted);
-            let outcome = self.make(&*attack, &entry, maker, run, &mut cost, progress)?;
+            let (outcome, _) = self.make(&*attack, &entry, maker, run, &mut cost, progress)?;
             let sizes: Vec<Option<f64>> = (outcome.success.iter().zip(&outcome.distance))
                 .map(|(s, d)| s.then_some(*d))
                 .collect();

@@ -92,7 +92,8 @@ pub(crate) fn few_classes(device: &Device) -> Outcome {
     let auto = AttackConfig::Autoattack(Autoattack::new(Norm::Linf, 0.1));
     let cases = [(dlr(ApgdLoss::Dlr), Some(3)), (auto, Some(3)), (dlr(ApgdLoss::Ce), None)];
     for (config, classes) in cases {
-        let attacked = Attacked { config: &config, fooled: &fooled, traces: &Default::default() };
+        let attacked =
+            Attacked { config: &config, fooled: &fooled, traces: &Default::default(), stages: &[] };
         let facts = measure(&subject, &attacked, &[], &mut |_, _| Ok(()))?;
         ensure(facts.dlr_classes == classes, || format!("{}: {facts:?}", config.label()))?;
     }
@@ -150,7 +151,8 @@ pub(crate) fn bad_requests(device: &Device) -> Outcome {
         samples: 0,
     };
     let (config, traces) = (pgd(0.1), Default::default());
-    let attacked = Attacked { config: &config, fooled: &[false, false], traces: &traces };
+    let attacked =
+        Attacked { config: &config, fooled: &[false, false], traces: &traces, stages: &[] };
     let error = measure(&subject, &attacked, &[], &mut |_, _| Ok(())).map(|_| ());
     let fits = error.as_ref().is_err_and(|e| e.to_string().contains("one value for each of the 2"));
     ensure(fits, || format!("{error:?}"))

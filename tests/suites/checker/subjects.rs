@@ -145,7 +145,7 @@ pub(crate) fn checked(
         rng: &rng,
         samples,
     };
-    let attacked = Attacked { config, fooled: &found.success, traces: &traces };
+    let attacked = Attacked { config, fooled: &found.success, traces: &traces, stages: &[] };
     let facts = measure(&subject, &attacked, &[], &mut |_, _| Ok(()))?;
     let findings = findings(&facts, "model", &config.label());
     Ok(Checked { facts, findings, found, traces })

@@ -2,7 +2,7 @@
 
 use inocula_core::attack::{
     ATTACKS, Access, Apgd, ApgdLoss, AttackConfig, Cw, Ddn, DeepFool, Draws, Fab, Fmn, Goal, Jsma,
-    MiFgsm, Norm, Threat, perturb,
+    MiFgsm, Norm, Pgd, Threat, perturb,
 };
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Tensor};
@@ -43,6 +43,7 @@ pub(crate) fn batches(device: &Device) -> Outcome {
         AttackConfig::Apgd(apgd.clone()),
         AttackConfig::Apgd(Apgd { loss: ApgdLoss::Dlr, targets: 3, ..apgd }),
         AttackConfig::Apgd(Apgd { steps: 12, ..Apgd::new(Norm::L1, 3.0) }),
+        AttackConfig::Pgd(Pgd { steps: 5, restarts: 3, ..Pgd::new(Norm::Linf, 0.08) }),
         AttackConfig::Cw(Cw { searches: 4, steps: 50, weight: 0.1, ..Cw::new() }),
         AttackConfig::DeepFool(DeepFool::new(Norm::L2)),
         AttackConfig::Fab(Fab { steps: 10, restarts: 2, targets: 2, ..Fab::new(Norm::L2) }),
