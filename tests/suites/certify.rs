@@ -9,8 +9,9 @@ mod report;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-use inocula_core::attack::{Aim, AttackConfig, Norm, Pgd, perturb_rows};
+use inocula_core::attack::{Aim, AttackConfig, Draws, Goal, Norm, Pgd, perturb, perturb_rows};
 use inocula_core::certify::smoothing::{Smoothing, Vote};
+use inocula_core::certify::vote::{self, Held, MeanSoftmax};
 use inocula_core::certify::{Bound, Certified, certify_rows};
 use inocula_core::data::{digits, idx};
 use inocula_core::model::{Classifier, Network};
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         ("training::pays", pays),
         ("smoothing::linear_models_closed_form", vote_of_a_line),
         ("smoothing::a_tie_is_no_certificate", abstains),
+        ("smoothing::an_attack_on_the_vote_crosses_the_line", crosses_the_line),
+        ("smoothing::a_certificate_and_an_example_that_exclude_each_other", excluded),
     ];
     run(cases.iter().map(|&(name, check)| Case::new(name, check)).collect())
 }
@@ -382,9 +385,8 @@ fn pays(device: &Device) -> Outcome {
     Ok(())
 }
 
-/// For two classes and a linear model the vote is Phi(m / (sigma |w|)), and the radius is the distance
-/// to the line, as far as the draws can tell.
-fn vote_of_a_line(device: &Device) -> Outcome {
+/// Two classes at the sides of `2 x - y + 2 z = 1.2`, and a sample of class 0 at a distance of 0.3.
+fn line(device: &Device) -> Result<(Network, Tensor)> {
     let spec = Preset::find("logistic")?.spec(&[3], 2, [0.0, 1.0])?;
     let mut params = Params::new();
     params.push(
@@ -394,6 +396,13 @@ fn vote_of_a_line(device: &Device) -> Outcome {
     params.push("fc1.bias", Tensor::from_slice(device, &[-1.2f32, 0.0], &[2])?);
     let network = Network::new(spec, params, device)?;
     let x = Tensor::from_slice(device, &[0.7f32, 0.5, 0.6], &[1, 3])?;
+    Ok((network, x))
+}
+
+/// For two classes and a linear model the vote is Phi(m / (sigma |w|)), and the radius is the distance
+/// to the line, as far as the draws can tell.
+fn vote_of_a_line(device: &Device) -> Outcome {
+    let (network, x) = line(device)?;
     // (1.4 - 0.5 + 1.2 - 1.2) / 3
     let distance = 0.3;
     let smoothing = Smoothing { estimation: 20_000, ..Smoothing::new(0.25) };
@@ -405,6 +414,38 @@ fn vote_of_a_line(device: &Device) -> Outcome {
         format!("class {class}, radius {radius}, where {distance} is the distance")
     })?;
     ensure(smoothing.certify(&network, &x, &Rng::new(3))? == vote, || "other bits".into())
+}
+
+/// The vote is another class beyond the line only; the attack gets there from a larger ball, and from a
+/// smaller one it does not.
+fn crosses_the_line(device: &Device) -> Outcome {
+    let (network, x) = line(device)?;
+    let vote = Smoothing { estimation: 20_000, ..Smoothing::new(0.25) };
+    let soft = MeanSoftmax::new(&network, vote.sigma, 16, &Rng::new(5))?;
+    let label = Tensor::from_slice(device, &[0i64], &[1])?;
+    for (eps, wanted) in [
+        (0.25, Held { certified: true, fooled: false }),
+        (0.36, Held { certified: false, fooled: true }),
+    ] {
+        let pgd = Pgd { steps: 20, ..Pgd::new(Norm::L2, eps) };
+        let draws = Draws::new(Rng::new(1), vec![0]);
+        let found = perturb(&pgd, &soft, &x, &Goal::Untargeted(label.clone()), &draws)?;
+        let case = vote::Case { x: &x, example: &found.adversarial, label: 0, eps };
+        let held = case.held(&network, vote, &Rng::new(3))?;
+        ensure(held == wanted, || format!("eps {eps}: {held:?}"))?;
+    }
+    let wrong = MeanSoftmax::new(&network, f64::NAN, 16, &Rng::new(5)).map(|_| ());
+    ensure(wrong.is_err_and(|e| e.to_string().contains("sigma")), || "a sigma of NaN".into())
+}
+
+/// An example from outside of the ball, said to be within: no chance explains it.
+fn excluded(device: &Device) -> Outcome {
+    let (network, x) = line(device)?;
+    let far = Tensor::from_slice(device, &[0.1f32, 0.9, 0.1], &[1, 3])?;
+    let vote = Smoothing { estimation: 5000, ..Smoothing::new(0.25) };
+    let case = vote::Case { x: &x, example: &far, label: 0, eps: 0.2 };
+    let err = case.held(&network, vote, &Rng::new(3)).unwrap_err().to_string();
+    ensure(err.contains("certifies") && err.contains("another class"), || err)
 }
 
 fn abstains(device: &Device) -> Outcome {

@@ -18,7 +18,7 @@ pub(crate) struct Evaluate {
     /// TOML file with the plan; flags override it.
     #[arg(long, short)]
     pub(crate) config: Option<PathBuf>,
-    /// Norm of the budget: linf, l2 or l1.
+    /// Norm of the budget: linf, l2, l1 or l0.
     #[arg(long)]
     pub(crate) norm: Option<Norm>,
     /// Budget, in units of the data's values.
@@ -32,7 +32,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_delimiter = ',', value_name = "CLASS", allow_negative_numbers = true)]
     pub(crate) target: Vec<Target>,
     /// The most queries per sample of attacks without gradients.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) queries: Option<usize>,
     /// Attacks without a budget, for the distribution of the smallest change that fools.
     #[arg(long, value_delimiter = ',', value_name = "ATTACK", help = minimal_help())]
@@ -47,9 +47,16 @@ pub(crate) struct Evaluate {
         value_name = "STEPS"
     )]
     pub(crate) steps_curve: Option<Vec<usize>>,
-    /// Certificates to hold against the attacks: interval, crown_ibp or crown; separated by commas.
+    /// Certificates to hold against the attacks: interval, crown_ibp or crown in linf, smoothing in l2, of
+    /// 100 samples; separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "METHOD")]
     pub(crate) certify: Option<Vec<String>>,
+    /// Deviation of the noise of smoothing.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) sigma: Option<f64>,
+    /// Draws that bound how often smoothing gives a class; 100,000 by default.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) draws: Option<usize>,
     /// A further data set of the same shape and classes to measure on: `digits`, `mnist`, a folder of IDX
     /// files, a .csv or a .npz file; repeatable.
     #[arg(long, value_name = "DATA")]
@@ -64,7 +71,7 @@ pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) check: NoCheckFlags,
     /// Test samples attacked, drawn at random; all by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) samples: Option<usize>,
     /// Folder for report.json and report.html.
     #[arg(long, short, default_value = "inocula-report")]
@@ -73,7 +80,7 @@ pub(crate) struct Evaluate {
     #[arg(long)]
     pub(crate) force: bool,
     /// Seed of random starts and of the choice of samples; the baseline's by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Device spec; the baseline's by default.
     #[arg(long)]

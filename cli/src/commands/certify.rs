@@ -123,7 +123,7 @@ enum Chosen {
 }
 
 /// Name of the method in L2.
-const SMOOTHING: &str = "smoothing";
+pub(super) const SMOOTHING: &str = "smoothing";
 
 impl Chosen {
     fn name(&self) -> &'static str {

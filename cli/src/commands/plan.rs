@@ -2,11 +2,13 @@
 
 use inocula_core::attack::{ATTACKS, AttackConfig, Norm, Threat};
 use inocula_core::certify::Bound;
+use inocula_core::certify::smoothing::Smoothing;
 use inocula_core::data::DataSource;
 use inocula_core::error::nearest;
-use inocula_core::evaluate::{Certify, Entry, Plan};
+use inocula_core::evaluate::{Certify, Entry, Plan, Smoothed};
 use inocula_core::{Result, bail};
 
+use super::certify::SMOOTHING;
 use crate::args::Evaluate;
 use crate::config;
 
@@ -23,7 +25,7 @@ pub(super) fn plan(flags: &Evaluate) -> Result<Plan> {
     let rescaled = plan.threat != threat;
     plan.threat = threat;
     attacks(flags, &mut plan, rescaled)?;
-    if plan.radii.is_empty() || rescaled {
+    if eps > 0.0 && (plan.radii.is_empty() || rescaled) {
         plan.radii = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0].iter().map(|f| f * eps).collect();
     }
     modes(flags, &mut plan)?;
@@ -81,9 +83,7 @@ fn modes(flags: &Evaluate, plan: &mut Plan) -> Result<()> {
     if let Some(steps) = &flags.steps_curve {
         plan.steps.clone_from(steps);
     }
-    if let Some(names) = &flags.certify {
-        plan.certify = names.iter().map(|n| certificate(n)).collect::<Result<_>>()?;
-    }
+    certificates(flags, plan)?;
     for data in &flags.also {
         plan.also.push(DataSource::parse(data).map_err(|e| e.context("--also"))?);
     }
@@ -112,10 +112,38 @@ fn minimal(name: &str, norm: Norm) -> Result<AttackConfig> {
     }
 }
 
-fn certificate(name: &str) -> Result<Certify> {
+/// The certificates: bounds of the network, and of its vote under noise.
+fn certificates(flags: &Evaluate, plan: &mut Plan) -> Result<()> {
+    let names = flags.certify.as_deref().unwrap_or_default();
+    let (votes, bounds): (Vec<&String>, Vec<_>) = names.iter().partition(|n| *n == SMOOTHING);
+    if flags.certify.is_some() {
+        plan.certify = bounds.into_iter().map(|n| bound(n)).collect::<Result<_>>()?;
+        plan.smoothing = None;
+    }
+    match (votes.is_empty(), flags.sigma) {
+        (false, None) => {
+            bail!(Config, "--certify smoothing needs --sigma, the deviation of the noise")
+        }
+        (true, Some(_)) => bail!(Config, "--sigma and --draws belong to --certify smoothing"),
+        (true, None) if flags.draws.is_some() => {
+            bail!(Config, "--sigma and --draws belong to --certify smoothing")
+        }
+        (true, None) => Ok(()),
+        (false, Some(sigma)) => {
+            let usual = Smoothing::new(sigma);
+            let estimation = flags.draws.unwrap_or(usual.estimation);
+            plan.smoothing = Some(Smoothed::new(Smoothing { estimation, ..usual }));
+            Ok(())
+        }
+    }
+}
+
+fn bound(name: &str) -> Result<Certify> {
     let Some(method) = Bound::ALL.into_iter().find(|bound| bound.name() == name) else {
-        let names = Bound::ALL.map(Bound::name);
-        let hint = nearest(name, names).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+        let mut names = Bound::ALL.map(Bound::name).to_vec();
+        names.push(SMOOTHING);
+        let hint = nearest(name, names.iter().copied());
+        let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
         bail!(Config, "--certify {name:?} is not one of {}{hint}", names.join(", "));
     };
     Ok(Certify { method, eps: None })

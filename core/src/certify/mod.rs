@@ -2,7 +2,8 @@
 //!
 //! An attack bounds the robust accuracy from above, a certificate from below, so the truth lies between
 //! them. A [`Bound`] bounds the values of a network over a whole Linf ball (`interval`, `crown`); [`smoothing`]
-//! certifies, with a stated probability of error, the majority vote of a network under Gaussian noise.
+//! certifies, with a stated probability of error, the majority vote of a network under Gaussian noise, and
+//! [`vote`] attacks that.
 //!
 //! Bounds are computed in the dtype of the network and carry its rounding errors, some 1e-6 of the
 //! logits in f32: a margin that is positive by less than [`SLACK`] of the logits is not counted.
@@ -10,6 +11,7 @@
 mod crown;
 mod interval;
 pub mod smoothing;
+pub mod vote;
 
 use serde::{Deserialize, Serialize};
 

@@ -139,7 +139,7 @@ impl Smoothing {
     }
 }
 
-fn noise(dtype: DType, count: usize, sigma: f64, rng: &mut Rng) -> Vec<f64> {
+pub(super) fn noise(dtype: DType, count: usize, sigma: f64, rng: &mut Rng) -> Vec<f64> {
     let round = |v: f64| if dtype == DType::F32 { f64::from(v as f32) } else { v };
     (0..count).map(|_| round(sigma * rng.normal())).collect()
 }

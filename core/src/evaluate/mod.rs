@@ -15,6 +15,7 @@ mod membership;
 mod minimal;
 mod pictures;
 mod plan;
+mod smoothed;
 mod steps;
 mod tally;
 mod transfer;
@@ -23,6 +24,7 @@ mod warnings;
 pub use certificates::Certify;
 pub use entry::{Entry, Target};
 pub use plan::Plan;
+pub use smoothed::Smoothed;
 
 use self::certificates::Witnesses;
 use self::checked::Trial;
@@ -138,6 +140,7 @@ pub fn evaluate_with(
     let curves = judge.curves(progress)?;
     let steps = judge.steps(progress)?;
     judge.certify(progress)?;
+    judge.smoothed(progress)?;
     let also = judge.also(progress)?;
     let pictures = judge.pictures(&shots)?;
     Ok(Findings {

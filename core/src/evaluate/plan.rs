@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::certificates::Certify;
 use super::entry::{Entry, at_steps};
+use super::smoothed::Smoothed;
 use crate::attack::{Access, AttackConfig, Threat};
 use crate::data::{DataSource, Dataset};
 use crate::privacy::membership::Quick;
@@ -34,6 +35,9 @@ pub struct Plan {
     /// Certificates to hold against the attacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certify: Vec<Certify>,
+    /// The certificate of the vote under noise, to hold against an attack on the vote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoothing: Option<Smoothed>,
     /// Data sets besides the models' own on which they are measured, clean and attacked. Whoever calls
     /// [`evaluate_with`](super::evaluate_with) loads them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,6 +81,7 @@ impl Plan {
             radii: Vec::new(),
             steps: Vec::new(),
             certify: Vec::new(),
+            smoothing: None,
             also: Vec::new(),
             transfer_from: Vec::new(),
             transfer_to: Vec::new(),
@@ -141,7 +146,14 @@ impl Plan {
             bail!(Config, "evaluate: the radii {:?} must increase", self.radii);
         }
         self.check_steps()?;
-        self.certify.iter().try_for_each(|c| c.check(self.threat))
+        for (i, certify) in self.certify.iter().enumerate() {
+            certify.check(self.threat)?;
+            if self.certify[..i].contains(certify) {
+                let name = certify.method.name();
+                bail!(Config, "evaluate: {name} is to certify twice; leave one of the two out");
+            }
+        }
+        self.smoothing.map_or(Ok(()), |smoothing| smoothing.check(self.threat))
     }
 
     fn check_steps(&self) -> Result<()> {

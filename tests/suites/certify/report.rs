@@ -45,15 +45,16 @@ pub(super) fn holds(device: &Device) -> Outcome {
             { "method": "interval" },
             { "method": "crown", "eps": 0.005 },
         ],
+        "smoothing": { "eps": 0.2, "samples": 12, "vote": { "sigma": 0.25, "estimation": 500 } },
     });
     let plan: Plan = serde_json::from_value(plan).map_err(|e| e.to_string())?;
     let found = evaluate(&contenders, &train, &test, &plan, &Rng::new(9), &mut |_, _, _| Ok(()))?;
     let mut certified = 0.0;
     for model in &found.models {
-        let [crown, interval, narrow] = &model.certificates[..] else {
+        let [crown, interval, narrow, vote] = &model.certificates[..] else {
             return Err(format!("{} certificates", model.certificates.len()).into());
         };
-        for c in [crown, interval, narrow] {
+        for c in [crown, interval, narrow, vote] {
             let (low, high) = (c.certified_accuracy, c.attacked_accuracy);
             ensure(low <= high, || {
                 format!("{}: {} certifies {low} of {high}", model.name, c.label())
@@ -68,6 +69,9 @@ pub(super) fn holds(device: &Device) -> Outcome {
         ensure(interval.certified_accuracy <= crown.certified_accuracy, || {
             format!("{interval:?}")
         })?;
+        let is_vote =
+            vote.label().starts_with("smoothing, sigma 0.25, L2 0.2") && vote.samples == 12;
+        ensure(is_vote, || format!("{vote:?}"))?;
         let square = model.attacks.iter().find(|a| a.access == Access::Score).ok_or("no square")?;
         let asked = square.queries_each.ok_or("no queries were counted")?;
         let sum = asked.mean * asked.samples as f64;

@@ -42,7 +42,8 @@ fn one(report: &Report, label: &str) -> String {
     let text = format!(
         "Certified: right whatever is done within the budget, proved. Attacked: right after every attack of \
          this run within it. The robust accuracy of {} samples lies between the two; no sample is on both \
-         sides.",
+         sides. (Of smoothing: of the vote under noise, up to a small probability of error, and after an \
+         attack on the vote.)",
         format::count(samples)
     );
     let description = each.collect::<Vec<_>>().join(" ");
