@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use inocula_core::dp::accounting::Mechanism;
-use inocula_core::dp::ledger::{Entry, Ledger, Terms};
+use inocula_core::dp::ledger::{Entry, Header, Ledger, Origin, Terms};
 use inocula_core::report::EpochRecord;
 use inocula_core::train::{Observer, State};
 use inocula_core::{Device, Error, Result, bail, fs};
@@ -74,7 +74,7 @@ pub(crate) struct Keeper<'a> {
     kept: bool,
     /// Of a private run.
     ledger: Option<Ledger>,
-    terms: Option<Terms>,
+    header: Option<Header>,
 }
 
 impl<'a> Keeper<'a> {
@@ -87,8 +87,11 @@ impl<'a> Keeper<'a> {
         every: Option<Duration>,
     ) -> Self {
         let private = config.train.private.as_ref();
-        let terms = private.map(|p| Terms { samples: samples as u64, delta: p.delta });
-        let usual = if terms.is_some() { Duration::ZERO } else { EVERY };
+        let header = private.map(|p| {
+            let terms = Terms { samples: samples as u64, delta: p.delta };
+            terms.drawn(Origin { sampling: p.sampling, seeded: p.seeded })
+        });
+        let usual = if header.is_some() { Duration::ZERO } else { EVERY };
         Keeper {
             shown,
             out,
@@ -97,55 +100,65 @@ impl<'a> Keeper<'a> {
             last: Instant::now(),
             kept: false,
             ledger: None,
-            terms,
+            header,
         }
     }
 
     /// The state to go on with, in which all steps of the ledger count; none if the run had not begun.
     ///
     /// # Errors
-    /// It is damaged, or another process runs it.
+    /// It is damaged, its ledger lacks steps that it knows of, or another process runs it.
     pub(crate) fn take_up(&mut self, device: &Device) -> Result<Option<State>> {
         let path = folder(self.out).join("state.safetensors");
-        self.open_ledger()?;
-        let recorded = self.ledger.as_ref().map(|ledger| ledger.contents().composition());
         if !path.is_file() {
-            if recorded.is_some_and(|steps| !steps.is_empty()) {
-                bail!(
-                    Data,
-                    "{} is missing, and the ledger beside it has steps; restore it from a copy, or pass \
-                     --force in place of --resume to start anew",
-                    path.display()
-                );
-            }
+            self.begins_with_no_steps(&path)?;
             return Ok(None);
         }
         let mut state = State::load(&path, device)?;
-        if let Some(recorded) = recorded {
-            state.count(&recorded);
+        if let Some(header) = self.header {
+            let ledger = Ledger::resume(folder(self.out).join(LEDGER), header, &state.known()?)?;
+            state.count(&ledger.contents().composition());
+            self.ledger = Some(ledger);
         }
         self.kept = true;
         Ok(Some(state))
     }
 
-    /// The path of the ledger of a private run.
-    pub(crate) fn ledger(&self) -> Option<PathBuf> {
-        self.terms.map(|_| folder(self.out).join(LEDGER))
-    }
-
-    fn open_ledger(&mut self) -> Result<()> {
-        if let (Some(terms), None) = (self.terms, &self.ledger) {
-            let path = folder(self.out).join(LEDGER);
-            self.ledger = Some(Ledger::open_or_create(path, terms)?);
+    /// Opens the ledger of a run that has no state, and so may have no steps either.
+    fn begins_with_no_steps(&mut self, state: &Path) -> Result<()> {
+        self.open_ledger()?;
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.contents().steps() > 0) {
+            bail!(
+                Data,
+                "{} is missing, and the ledger beside it has steps; restore it from a copy, or pass \
+                 --force in place of --resume to start anew",
+                state.display()
+            );
         }
         Ok(())
     }
 
-    fn keep(&mut self, state: &State) -> Result<()> {
+    /// The path of the ledger of a private run.
+    pub(crate) fn ledger(&self) -> Option<PathBuf> {
+        self.header.map(|_| folder(self.out).join(LEDGER))
+    }
+
+    fn open_ledger(&mut self) -> Result<()> {
+        if let (Some(header), None) = (self.header, &self.ledger) {
+            let path = folder(self.out).join(LEDGER);
+            self.ledger = Some(Ledger::open_or_create(path, header)?);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, mut state: State) -> Result<()> {
         let folder = folder(self.out);
         if !self.kept {
             fs::create_dir(&folder)?;
             fs::write_bytes(folder.join("config.toml"), config::to_toml(self.config)?.as_bytes())?;
+        }
+        if let Some(ledger) = &self.ledger {
+            state.set_ledger(ledger.mark());
         }
         state.save(&folder.join("state.safetensors"))?;
         (self.kept, self.last) = (true, Instant::now());
@@ -170,9 +183,9 @@ impl Observer for Keeper<'_> {
     fn checkpoint(&mut self, state: &dyn Fn() -> Result<State>) -> Result<()> {
         let asked = interrupt::check();
         // A private run has a state before its first step, however seldom it is written.
-        let first = self.terms.is_some() && !self.kept;
+        let first = self.header.is_some() && !self.kept;
         if first || self.last.elapsed() >= self.every || (asked.is_err() && self.kept) {
-            self.keep(&state()?)?;
+            self.keep(state()?)?;
         }
         match asked {
             Err(_) if self.kept => bail!(

@@ -91,7 +91,7 @@ fn a_ledger_has_the_epsilon_of_its_steps() {
     let path = ledger(temp.path());
     let text = succeeds(temp.path(), &["dp", "ledger", "ledger"]);
     assert!(text.starts_with("epsilon 1.5153"), "{text}");
-    for part in ["60000", "1000 in 2 records", "0.00001", "Doroshenko", "poisson"] {
+    for part in ["60000", "1000 in 2 records", "0.00001", "Doroshenko", "poisson", "not recorded"] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let json =
@@ -173,4 +173,52 @@ fn the_audit_of_a_run_stands_in_the_report_beside_its_claim() {
     for part in ["Audited epsilon, at least", "not refuted", "Audits of the noisy steps"] {
         assert!(page.contains(part), "{part}");
     }
+}
+
+/// What makes an epsilon worth less is told at training, and must not be lost by those who read what the
+/// run left.
+#[test]
+fn marks_of_a_run_are_in_its_ledger_and_its_audit() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let words = |line: &'static str| line.split_whitespace().collect::<Vec<_>>();
+    for (name, extra, shuffled, seeded) in [
+        ("both", "sampling = \"shuffled\"\nseeded = true\n", true, true),
+        ("fixed", "sampling = \"shuffled\"\n", true, false),
+        ("known", "seeded = true\n", false, true),
+        ("none", "", false, false),
+    ] {
+        let text = format!("[train.private]\nnoise_multiplier = 2.0\n{extra}");
+        std::fs::write(folder.join("run.toml"), text).unwrap();
+        let train = words("train --config run.toml --model logistic --epochs 1 --out");
+        succeeds(folder, &[&train[..], &[name]].concat());
+        let path = format!("{name}/ledger");
+        let audit = ["audit", "dp", name, "--canaries", "300", "--force"];
+        for args in [&["dp", "ledger", &path][..], &audit] {
+            let output = run(folder, args);
+            assert!(output.status.success(), "{args:?}");
+            let warnings = String::from_utf8(output.stderr).unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(warnings.contains("warning: not private"), seeded, "{args:?}: {warnings}");
+            assert_eq!(warnings.contains("batches were shuffled"), shuffled, "{warnings}");
+            assert_eq!(text.contains("shuffled, accounted as poisson"), shuffled, "{text}");
+        }
+        let json = |args: &[&str]| -> Value {
+            serde_json::from_str(&succeeds(folder, &[args, &["--json"]].concat())).unwrap()
+        };
+        let recorded = json(&["dp", "ledger", &path]);
+        assert_eq!(recorded["seeded"], seeded);
+        let audited = &json_of(&succeeds(folder, &[&audit[..], &["--json"]].concat()));
+        for told in [&recorded, &audited["claimed"]] {
+            assert_eq!(told["sampling"], if shuffled { "shuffled" } else { "poisson" }, "{told}");
+            let count = told["warnings"].as_array().unwrap().len();
+            assert_eq!(count, usize::from(shuffled) + usize::from(seeded), "{told}");
+        }
+    }
+}
+
+/// The JSON in what was printed, behind which other lines may stand.
+fn json_of(text: &str) -> Value {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    values.next().unwrap().unwrap()
 }

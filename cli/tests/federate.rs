@@ -151,8 +151,54 @@ fn bad_input_is_named_and_leaves_nothing() {
     // What only the network tells: nothing is left to go on with.
     let far = ["federate", "simulate", "--model", "logistic", "--attack", "fgsm", "--eps", "500"];
     fails(folder, &[&far[..], &["--out", "run"]].concat(), &["eps = 500"]);
-    assert_eq!(names(&folder.join("run")), [""; 0]);
+    assert!(!folder.join("run").exists());
+    // Nor does it cost what was there.
+    let unfinished = folder.join("before/unfinished");
+    fs::create_dir_all(&unfinished).unwrap();
+    fs::write(unfinished.join("ledger"), "of an earlier run").unwrap();
+    for flags in ["--client-dp-sigma 1e-200", "--dp-sigma 1e-200"] {
+        let usual = ["federate", "simulate", "--model", "logistic", "--force", "--out", "before"];
+        let more: Vec<&str> = flags.split_whitespace().collect();
+        fails(folder, &[&usual[..], &more].concat(), &["no finite epsilon"]);
+        assert_eq!(fs::read_to_string(unfinished.join("ledger")).unwrap(), "of an earlier run");
+    }
     fs::write(folder.join("f.toml"), "[federation]\nclient = 3\n").unwrap();
     let args = ["federate", "simulate", "--config", "f.toml", "--out", "run"];
     fails(folder, &args, &["f.toml:2", "did you mean clients?"]);
+}
+
+/// Rounds whose ledger is gone would cost nothing, so they are not gone on with.
+#[test]
+fn a_federation_whose_ledger_lost_rounds_is_refused() {
+    const RECORD: u64 = 64;
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let flags = "federate simulate --model logistic --clients 5 --rounds 20000 \
+                 --client-dp-sigma 1.5 --out run";
+    let mut command = inocula(folder, &flags.split_whitespace().collect::<Vec<_>>());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let path = folder.join("run/unfinished/ledger");
+    let began = Instant::now();
+    while fs::metadata(&path).map_or(0, |m| m.len()) < 6 * RECORD {
+        assert!(child.try_wait().unwrap().is_none(), "the federation ended by itself");
+        assert!(began.elapsed() < Duration::from_secs(60), "it took no five rounds in a minute");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resume = ["federate", "simulate", "--resume", "--out", "run"];
+    let whole = fs::read(&path).unwrap();
+    let state = || fs::read(folder.join("run/unfinished/federation.safetensors")).unwrap();
+    let before = state();
+    // Two rounds where at least four were taken.
+    let short = &whole[..usize::try_from(3 * RECORD).unwrap()];
+    fs::write(&path, short).unwrap();
+    fails(folder, &resume, &["unfinished/ledger", "2 noisy rounds", "restore"]);
+    assert_eq!(fs::read(&path).unwrap(), short);
+    fs::write(&path, "").unwrap();
+    fails(folder, &resume, &["unfinished/ledger", "under-counted", "--force"]);
+    assert_eq!(fs::read(&path).unwrap(), b"");
+    fs::remove_file(&path).unwrap();
+    fails(folder, &resume, &["unfinished/ledger", "under-counted", "--force"]);
+    assert!(!path.exists() && state() == before);
 }

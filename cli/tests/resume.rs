@@ -196,3 +196,70 @@ fn an_unfinished_run_is_neither_overwritten_nor_mistaken() {
     assert!(error_line(&output).contains("no unfinished run"));
     assert!(!folder.join("nothing").exists());
 }
+
+/// Every file of the unfinished run, with its bytes.
+fn kept(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let unfinished = folder.join("run/unfinished");
+    let file = |name: String| {
+        let bytes = fs::read(unfinished.join(&name)).unwrap();
+        (name, bytes)
+    };
+    names(&unfinished).into_iter().map(file).collect()
+}
+
+/// Epsilon counts what the ledger has, so a ledger that lost steps must not be gone on with.
+#[test]
+fn a_ledger_that_lost_steps_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let flags = "train --model logistic --epochs 20 --batch-size 32 --dp-sigma 2 --out run";
+    let path = folder.join("run/unfinished/ledger");
+    let mut child = start(folder, flags);
+    while length(&path) < 14 * RECORD {
+        wait_for_growth(&path, &mut child);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resume = ["train", "--resume", "--out", "run"];
+    let whole = fs::read(&path).unwrap();
+    let recorded = ledger::read(&path).unwrap().steps();
+
+    // The state is behind the ledger by one step at most, so without two of them it knows of more.
+    for (records, part) in [(recorded - 2, "has"), (9, "has 9 of them"), (0, "has 0 of them")] {
+        let length = (records + 1) * RECORD;
+        fs::write(&path, &whole[..usize::try_from(length).unwrap()]).unwrap();
+        refused(folder, &resume, part);
+    }
+    fs::write(&path, "").unwrap();
+    refused(folder, &resume, "has no steps");
+    fs::remove_file(&path).unwrap();
+    refused(folder, &resume, "is missing");
+    assert!(!path.exists());
+
+    // Of another run with the same terms, which did a step again.
+    fs::write(&path, &whole[..usize::try_from(2 * RECORD).unwrap()]).unwrap();
+    let mut other = ledger::Ledger::open(&path).unwrap();
+    let first = other.contents().entries[0];
+    (0..2 * recorded).for_each(|_| other.append(first).unwrap());
+    drop(other);
+    refused(folder, &resume, "as they were");
+
+    // As it was left, it is gone on with.
+    fs::write(&path, &whole).unwrap();
+    succeeds(folder, &resume);
+    let budget = &metrics(folder, "run")["training"]["privacy"];
+    let taken = 20 * (1.0 / budget["sampling_rate"].as_f64().unwrap()).ceil() as u64;
+    let counted = budget["steps"].as_u64().unwrap();
+    assert!((taken..=taken + 1).contains(&counted), "{counted} for {taken}");
+    assert_eq!(counted, ledger::read(folder.join("run/ledger")).unwrap().steps());
+}
+
+/// Bytes of a record, and of the header.
+const RECORD: u64 = 64;
+
+/// Resuming must fail because of the ledger, and leave everything as it is.
+fn refused(folder: &Path, resume: &[&str], part: &str) {
+    let before = kept(folder);
+    fails(folder, resume, &["unfinished/ledger", "noisy steps", part, "under-counted", "--force"]);
+    assert!(kept(folder) == before, "{part}: files were changed");
+}

@@ -4,7 +4,7 @@
 //! It runs what training runs: gradients of samples through the backend, clipping, the sum, noise. A
 //! refuted claim is a failure with exit status 1, so that a script stops there.
 
-use inocula_core::dp::accounting::{Accountant, Mechanism as Accounted, Spent};
+use inocula_core::dp::accounting::{Accountant, Mechanism as Accounted, Sampling, Spent};
 use inocula_core::dp::audit::{
     Canaries, Claim, Verdict, coins, dirac_update, gradient_canaries, judge,
 };
@@ -15,7 +15,7 @@ use inocula_core::rng::Rng;
 use inocula_core::{Result, bail};
 use serde::Serialize;
 
-use super::dp::{explain, figure, json};
+use super::dp::{at_least, at_most, explain, json};
 use super::leakage;
 use crate::args::{Audit, AuditCommand, AuditDp};
 use crate::{backends, interrupt, output};
@@ -98,10 +98,10 @@ fn noisy_steps(flags: &AuditDp) -> Result<()> {
     };
     canaries.check()?;
     let claim = claimed(flags, &steps)?;
+    let spent = &with_doubts(claim.spent(), run.as_ref().map(leakage::AuditedNoise::budget))?;
     let coins = coins(canaries.count, &Rng::new(flags.seed));
     let scores = scores(flags, &steps, &canaries, &coins)?;
     let verdict = judge(&scores, &coins, &claim, flags.confidence)?;
-    let spent = claim.spent();
     if flags.json {
         let backend = &flags.backend;
         json(&Report { claimed: spent, audited: &verdict, seed: flags.seed, backend })?;
@@ -134,6 +134,22 @@ fn claimed(flags: &AuditDp, steps: &Steps) -> Result<Claim> {
     }
 }
 
+/// What is claimed, with all that the training of the run said against its claim: the audit goes through
+/// the noise of the run as if it were secret and sampled as accounted, so it cannot find these out.
+fn with_doubts(claimed: &Spent, budget: Option<&PrivacyBudget>) -> Result<Spent> {
+    let mut spent = claimed.clone();
+    let Some(budget) = budget else { return Ok(spent) };
+    if !budget.sampling.is_empty() {
+        spent.sampling = budget.sampling.parse::<Sampling>()?;
+    }
+    for warning in &budget.warnings {
+        if !spent.warnings.contains(warning) {
+            spent.warnings.push(warning.clone());
+        }
+    }
+    Ok(spent)
+}
+
 fn scores(flags: &AuditDp, steps: &Steps, canaries: &Canaries, coins: &[bool]) -> Result<Vec<f64>> {
     let device = backends::open(&flags.backend)?;
     let mechanism = |step| Mechanism {
@@ -153,10 +169,10 @@ fn scores(flags: &AuditDp, steps: &Steps, canaries: &Canaries, coins: &[bool]) -
 }
 
 fn show(verdict: &Verdict, spent: &Spent, flags: &AuditDp) {
-    output::line(format!("claimed epsilon {}", figure(spent.epsilon)));
+    output::line(format!("claimed epsilon {}", at_most(spent.epsilon)));
     output::line(format!(
         "audited lower bound {} at {}% confidence",
-        figure(verdict.epsilon),
+        at_least(verdict.epsilon),
         // Not 99.99999999999999.
         (verdict.confidence * 1e10).round() / 1e8
     ));
@@ -176,13 +192,13 @@ fn refuse(verdict: &Verdict, spent: &Spent) -> Result<()> {
         return Ok(());
     }
     let bound = match verdict.epsilon > spent.epsilon {
-        true => format!("the lower bound {} exceeds it", figure(verdict.epsilon)),
+        true => format!("the lower bound {} exceeds it", at_least(verdict.epsilon)),
         false => "its trade-off curve is refuted".to_owned(),
     };
     bail!(
         Numeric,
         "audit: the claimed epsilon {} is too small, {bound}; publish no figure before the cause is \
          found",
-        figure(spent.epsilon)
+        at_most(spent.epsilon)
     )
 }

@@ -17,7 +17,7 @@ use inocula_core::report::{EpochRecord, TrainingReport};
 use inocula_core::rng::Rng;
 use inocula_core::{DType, Device, Error, ErrorKind, Result, bail};
 
-use super::train;
+use super::{private, train};
 use crate::args::{ClientPrivacyFlags, Federate, FederateCommand, Simulate, Train};
 use crate::config::RunConfig;
 use crate::federation::Keeper;
@@ -49,25 +49,15 @@ fn simulate(flags: &Simulate, quiet: bool) -> Result<()> {
     let devices = devices(&config.backend, flags.jobs)?;
     let (train, test) = config.datasets()?;
     federation.check_for(&train)?;
-    runs::prepare(out, "metrics.json", run.force || flags.train.resume)?;
     let spec = config.model.spec(&train)?;
     let rng = Rng::new(config.seed);
     let params = init_params(&spec, &device, DType::F32, &rng.child("init"))?;
     let mut network = Network::new(spec, params, &device)?;
-    if !flags.train.resume {
-        train::begin_anew(out, run.force)?;
-        remove_ledgers(out)?;
-    }
-
-    let mut bar = Bar::new(quiet);
-    let mut keeper = Keeper::new(&mut bar, out, &config, every)?;
-    let state = if flags.train.resume { keeper.take_up()? } else { None };
     let ledger = match (&federation.privacy, &config.train.private) {
         (Some(_), _) => Some(unfinished::folder(out).join(LEDGER)),
         (None, Some(_)) => Some(out.join(LEDGERS)),
         (None, None) => None,
     };
-    known_steps(state.as_ref(), ledger.as_deref())?;
     let simulation = Simulation {
         train: &train,
         test: &test,
@@ -77,6 +67,18 @@ fn simulate(flags: &Simulate, quiet: bool) -> Result<()> {
         ledger: ledger.as_deref(),
         rng: &rng.child("federation"),
     };
+    // Before anything is written, or an unfinished run removed with its ledgers.
+    simulation.check(&network)?;
+    runs::prepare(out, "metrics.json", run.force || flags.train.resume)?;
+    if !flags.train.resume {
+        train::begin_anew(out, run.force)?;
+        remove_ledgers(out)?;
+    }
+
+    let mut bar = Bar::new(quiet);
+    let mut keeper = Keeper::new(&mut bar, out, &config, every)?;
+    let state = if flags.train.resume { keeper.take_up()? } else { None };
+    known_steps(state.as_ref(), ledger.as_deref())?;
     let ran = simulation.run(&mut network, state.as_ref(), &mut keeper);
     let failed = ran.as_ref().is_err_and(|err| err.kind() != ErrorKind::Cancelled);
     if failed && !flags.train.resume && !keeper.has_rounds() {
@@ -87,7 +89,10 @@ fn simulate(flags: &Simulate, quiet: bool) -> Result<()> {
     let outcome = ran?;
     bar.clear();
     let description = format!("{}; clients: {}", federation.describe(), config.train.describe());
-    let training = training(&outcome, description);
+    let mut training = training(&outcome, description);
+    if federation.privacy.is_some() || config.train.private.is_some() {
+        training.warnings.extend(private::scaled_by_the_data(&config.data));
+    }
     let mut metrics = Metrics::of(&config, &network, &train, &test, Some(training))?;
     let central = ledger.filter(|_| federation.privacy.is_some());
     metrics.federation =
@@ -99,9 +104,14 @@ fn simulate(flags: &Simulate, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// Noisy steps without a state that knows of them cannot be gone on with.
+/// Noisy steps without a state that knows of them cannot be gone on with, and neither can rounds without
+/// what recorded them: it would be made anew, and epsilon with it. How many steps there are is held against
+/// the state by the simulation itself.
 fn known_steps(state: Option<&State>, ledger: Option<&Path>) -> Result<()> {
-    let (None, Some(path)) = (state, ledger) else { return Ok(()) };
+    let Some(path) = ledger else { return Ok(()) };
+    if let Some(state) = state {
+        return recorded_rounds(state.rounds(), path);
+    }
     let steps = match path.is_file() {
         true => inocula_core::dp::ledger::read(path)?.steps(),
         false => 0,
@@ -111,6 +121,20 @@ fn known_steps(state: Option<&State>, ledger: Option<&Path>) -> Result<()> {
             Data,
             "{}: has noisy rounds, and the state beside it is missing; restore it from a copy, or pass \
              --force in place of --resume to start anew",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Refuses rounds whose ledger, or folder of ledgers, is gone or emptied.
+fn recorded_rounds(rounds: usize, path: &Path) -> Result<()> {
+    let there = std::fs::metadata(path).is_ok_and(|found| found.is_dir() || found.len() > 0);
+    if rounds > 0 && !there {
+        bail!(
+            Data,
+            "{}: missing or empty, and the state of the federation knows of {rounds} rounds: epsilon would \
+             be under-counted; restore it from a copy, or begin anew with --force in place of --resume",
             path.display()
         );
     }

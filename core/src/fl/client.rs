@@ -7,10 +7,10 @@ use super::update::{Update, flatten, unflatten};
 use super::{Attacker, Federation};
 use crate::data::Dataset;
 use crate::dp::accounting::Mechanism;
-use crate::dp::ledger::{Entry, Ledger, Terms};
+use crate::dp::ledger::{Entry, Header, Ledger, Origin, Terms};
 use crate::model::Network;
 use crate::rng::Rng;
-use crate::train::{Local, Observer, TrainConfig, Trained, fit_local};
+use crate::train::{Local, Observer, Ready, TrainConfig, Trained, fit_local};
 use crate::{ErrorKind, Result, bail};
 
 /// A round, as its clients see it.
@@ -70,25 +70,43 @@ impl Client<'_> {
     ) -> (Result<Option<f64>>, Vec<Mechanism>) {
         let delta = self.config.private.as_ref().map_or(0.5, |p| p.delta);
         let terms = Terms { samples: self.data.len() as u64, delta };
-        let mut watch = Watch::new(tick, self.ledger.map(Path::to_owned), terms);
+        let header = match &self.config.private {
+            Some(p) => terms.drawn(Origin { sampling: p.sampling, seeded: p.seeded }),
+            None => terms.into(),
+        };
+        let mut watch = Watch::new(tick, self.ledger.map(Path::to_owned), header);
         let trained = self.fit(network, rng, &mut watch);
         let loss = trained.map(|t| t.history.last().and_then(|record| record.loss));
         (loss, watch.spent())
     }
 
+    /// Checks what can be known of its training before the first step.
+    ///
+    /// # Errors
+    /// A constant is out of range, or the rule does not go with the network or with privacy.
+    pub(super) fn check(&self, network: &Network, rng: &Rng) -> Result<()> {
+        let (config, local) = self.training();
+        Ready::local(network, self.data.len(), &config, &local, rng).map(drop)
+    }
+
     fn fit(&self, network: &mut Network, rng: &Rng, watch: &mut Watch<'_>) -> Result<Trained> {
+        let (config, local) = self.training();
+        watch.steps = self.data.len().div_ceil(config.batch_size.max(1)) as u64;
+        fit_local(network, self.data, &config, &local, rng, watch)
+    }
+
+    fn training(&self) -> (TrainConfig, Local) {
         let config = TrainConfig {
             batch_size: self.config.batch_size.min(self.data.len()),
             monitor: None,
             ..self.config.clone()
         };
-        watch.steps = self.data.len().div_ceil(config.batch_size.max(1)) as u64;
         let local = Local {
             proximal: self.proximal,
             priors: self.calibrate.then(|| shares(self.data)),
             span: self.span,
         };
-        fit_local(network, self.data, &config, &local, rng, watch)
+        (config, local)
     }
 }
 
@@ -204,7 +222,7 @@ fn shares(data: &Dataset) -> Vec<f64> {
 struct Watch<'a> {
     tick: &'a dyn Fn() -> Result<()>,
     path: Option<PathBuf>,
-    terms: Terms,
+    header: Header,
     ledger: Option<Ledger>,
     /// Steps of an epoch.
     steps: u64,
@@ -213,8 +231,8 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(tick: &'a dyn Fn() -> Result<()>, path: Option<PathBuf>, terms: Terms) -> Self {
-        Watch { tick, path, terms, ledger: None, steps: 1, covered: None }
+    fn new(tick: &'a dyn Fn() -> Result<()>, path: Option<PathBuf>, header: Header) -> Self {
+        Watch { tick, path, header, ledger: None, steps: 1, covered: None }
     }
 
     fn spent(&self) -> Vec<Mechanism> {
@@ -241,7 +259,7 @@ impl Observer for Watch<'_> {
             bail!(Usage, "federation: private clients need a folder for their ledgers");
         };
         if self.ledger.is_none() {
-            self.ledger = Some(Ledger::open_or_create(path, self.terms)?);
+            self.ledger = Some(Ledger::open_or_create(path, self.header)?);
         }
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
         let steps =
@@ -278,8 +296,8 @@ mod tests {
             false => Ok(()),
         };
         let path = ledger_path(folder.path(), 3);
-        let terms = Terms { samples: 10, delta: 1e-5 };
-        let mut watch = Watch::new(&tick, Some(path.clone()), terms);
+        let header = Header::from(Terms { samples: 10, delta: 1e-5 });
+        let mut watch = Watch::new(&tick, Some(path.clone()), header);
         watch.steps = 4;
         let step = Mechanism::new(0.25, 1.5, 1).unwrap();
         for taken in 1..=9 {
@@ -288,7 +306,7 @@ mod tests {
             assert_eq!(recorded, (taken as u64).div_ceil(4) * 4, "step {taken}");
         }
         assert_eq!(watch.spent(), [Mechanism::new(0.25, 1.5, 12).unwrap()]);
-        let mut none = Watch::new(&tick, None, terms);
+        let mut none = Watch::new(&tick, None, header);
         assert!(none.mechanism(0, &step).is_err());
         stop.store(true, Ordering::Relaxed);
         assert!(watch.step(1, 2, 0.0).is_err());

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::aggregate::Sum;
 use super::update::{Update, norm};
 use crate::dp::accounting::{Accountant, Mechanism, Sampling, calibrate};
-use crate::dp::ledger::{Entry, Ledger, Terms};
+use crate::dp::ledger::{Entry, Ledger, Origin, Terms};
 use crate::dp::noise::Secret;
 use crate::report::PrivacyBudget;
 use crate::rng::Rng;
@@ -132,6 +132,22 @@ impl ClientPrivacy {
         }
     }
 
+    /// As [`ClientPrivacy::sigma`], where it gives an epsilon that is finite.
+    pub(super) fn planned(&self, rate: f64, rounds: usize) -> Result<f64> {
+        let sigma = self.sigma(rate, rounds)?;
+        let planned = Mechanism::new(rate, sigma, rounds as u64)?;
+        let quick = Accountant::named(QUICK)?;
+        let spent = quick.spent(&[planned], self.delta, Sampling::Poisson)?;
+        if !spent.epsilon.is_finite() {
+            bail!(
+                Config,
+                "client privacy: a noise multiplier of {sigma} gives no finite epsilon over {rounds} \
+                 rounds; raise it"
+            );
+        }
+        Ok(sigma)
+    }
+
     /// What a client of `samples` samples weighs, at most 1.
     pub fn weight(&self, samples: usize) -> f64 {
         self.cap.map_or(1.0, |cap| (samples as f64 / cap as f64).min(1.0))
@@ -182,19 +198,10 @@ impl PrivateRounds {
             true => Secret::seeded(&rng.child("private-clients")),
             false => Secret::from_os()?,
         };
-        let sigma = privacy.sigma(rate, rounds)?;
-        let planned = Mechanism::new(rate, sigma, rounds as u64)?;
-        let quick = Accountant::named(QUICK)?;
-        let spent = quick.spent(&[planned], privacy.delta, Sampling::Poisson)?;
-        if !spent.epsilon.is_finite() {
-            bail!(
-                Config,
-                "client privacy: a noise multiplier of {sigma} gives no finite epsilon over {rounds} \
-                 rounds; raise it"
-            );
-        }
+        let sigma = privacy.planned(rate, rounds)?;
         let terms = Terms { samples: clients as u64, delta: privacy.delta };
-        let ledger = Ledger::open_or_create(ledger, terms)?;
+        let origin = Origin { sampling: Sampling::Poisson, seeded: privacy.seeded };
+        let ledger = Ledger::open_or_create(ledger, terms.drawn(origin))?;
         Ok(PrivateRounds { privacy: privacy.clone(), secret, sigma, clients, rate, ledger })
     }
 

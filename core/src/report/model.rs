@@ -288,7 +288,20 @@ impl PrivacyBudget {
         if !self.sampling.is_empty() {
             grounds.push(format!("{} sampling", self.sampling));
         }
-        format!("epsilon {:.4} at delta {} ({})", self.epsilon, self.delta, grounds.join(", "))
+        let delta = match self.delta >= 1e-6 {
+            true => self.delta.to_string(),
+            false => format!("{:e}", self.delta),
+        };
+        format!("epsilon {} at delta {delta} ({})", rounded_up(self.epsilon), grounds.join(", "))
+    }
+}
+
+/// A claim to four decimals, none of which understates it.
+fn rounded_up(value: f64) -> String {
+    let nearest = format!("{value:.4}");
+    match nearest.parse::<f64>() {
+        Ok(rounded) if rounded < value => format!("{:.4}", rounded + 1e-4),
+        _ => nearest,
     }
 }
 
@@ -323,4 +336,24 @@ pub struct NoisePhase {
     pub noise_multiplier: f64,
     /// Steps.
     pub steps: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounded_up;
+
+    #[test]
+    fn claims_are_rounded_up() {
+        for (value, text) in [
+            (9.792_117, "9.7922"),
+            (9.7921, "9.7921"),
+            (1e-12, "0.0001"),
+            (0.999_91, "1.0000"),
+            (3.0, "3.0000"),
+            (0.0, "0.0000"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(rounded_up(value), text);
+        }
+    }
 }

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::TrainConfig;
 use crate::dp::accounting::Mechanism;
+use crate::dp::ledger::{Known, Mark};
 use crate::model::Network;
 use crate::nn::{Params, load_tensors, save_tensors};
 use crate::report::EpochRecord;
@@ -70,12 +71,15 @@ pub(super) struct PrivateNotes {
     pub(super) bound: f64,
     /// The noisy steps: sampling rate, noise multiplier, number.
     pub(super) spent: Vec<(f64, f64, u64)>,
+    /// Where the ledger was, if one was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ledger: Option<Mark>,
 }
 
 impl PrivateNotes {
     /// Notes of these values.
     pub(super) fn new(bound: f64, spent: &[Mechanism]) -> Self {
-        PrivateNotes { bound, spent: spent.iter().map(triple).collect() }
+        PrivateNotes { bound, spent: spent.iter().map(triple).collect(), ledger: None }
     }
 
     /// The noisy steps.
@@ -86,6 +90,11 @@ impl PrivateNotes {
 
 fn triple(m: &Mechanism) -> (f64, f64, u64) {
     (m.sampling_rate(), m.noise_multiplier(), m.steps())
+}
+
+/// Number of the steps.
+fn total(spent: &[(f64, f64, u64)]) -> u64 {
+    spent.iter().fold(0_u64, |sum, (_, _, steps)| sum.saturating_add(*steps))
 }
 
 impl State {
@@ -158,10 +167,30 @@ impl State {
 
     /// Replaces the noisy steps that it knows of by those that a ledger recorded. Steps that came
     /// after it are lost and will be done again; they were noisy values all the same, and count.
+    /// Fewer steps than it knows of change nothing: [`Ledger::resume`](crate::dp::ledger::Ledger::resume)
+    /// is what refuses such a ledger.
     pub fn count(&mut self, recorded: &[Mechanism]) {
-        if let Some(private) = &mut self.notes.private {
-            private.spent = recorded.iter().map(triple).collect();
+        let Some(private) = &mut self.notes.private else { return };
+        let spent: Vec<_> = recorded.iter().map(triple).collect();
+        if total(&spent) >= total(&private.spent) {
+            private.spent = spent;
         }
+    }
+
+    /// Keeps where the ledger of the run is, so that a ledger which lacks something is known by it.
+    pub fn set_ledger(&mut self, mark: Mark) {
+        if let Some(private) = &mut self.notes.private {
+            private.ledger = Some(mark);
+        }
+    }
+
+    /// What it knows of the ledger of its run: nothing, if it is not private.
+    ///
+    /// # Errors
+    /// A noisy step is out of range.
+    pub fn known(&self) -> Result<Known> {
+        let Some(private) = &self.notes.private else { return Ok(Known::default()) };
+        Ok(Known { steps: private.mechanisms()?, mark: private.ledger })
     }
 
     /// Writes it to `path`; the file appears complete or not at all, and is on the disk then.

@@ -1,17 +1,26 @@
-//! What a ledger says: its terms, and everything that counts towards epsilon.
+//! What a ledger says: its terms, everything that counts towards epsilon, and what to doubt about it.
 
 use std::path::Path;
 
 use super::format::{self, Block, Fault, Record, SIZE, Seal};
-use super::{Entry, MAX_BYTES, Terms};
+use super::{Entry, Header, MAX_BYTES, Origin, Terms};
 use crate::dp::accounting::{Accountant, Mechanism, Sampling, Spent};
 use crate::{Result, fs};
+
+/// What training says of a seed as well.
+const SEEDED: &str = "not private: noise and batches were drawn from the run's seed, which config.toml \
+                      tells; epsilon is that of the same run without the seed";
+/// A guarantee that rests on nothing written must not look like one that does.
+const UNKNOWN: &str = "the ledger does not record how batches and noise were drawn: epsilon is for Poisson \
+                       sampling and secret noise, see the warnings of the run";
 
 /// A ledger that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contents {
     /// Its terms.
     pub terms: Terms,
+    /// How batches and noise were drawn, if it says so.
+    pub origin: Option<Origin>,
     /// The recorded steps in the order of recording. A step that was recorded, lost and done again
     /// stands here twice, and counts twice.
     pub entries: Vec<Entry>,
@@ -51,8 +60,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<Contents> {
 
 /// The contents of a file, and where its next record goes.
 pub(super) fn parse(bytes: &[u8]) -> Result<(Contents, End)> {
-    let (terms, seal) = format::read_header(bytes)?;
-    let mut contents = Contents { terms, entries: Vec::new(), torn: 0 };
+    let (Header { terms, origin }, seal) = format::read_header(bytes)?;
+    let mut contents = Contents { terms, origin, entries: Vec::new(), torn: 0 };
     let mut end = End { number: 0, seal, torn: false };
     let (blocks, rest) = bytes[SIZE..].as_chunks::<SIZE>();
     for (i, block) in blocks.iter().enumerate() {
@@ -125,7 +134,8 @@ impl Contents {
     /// # Errors
     /// As [`Accountant::spent`].
     pub fn spent(&self, accountant: &Accountant, delta: f64) -> Result<Spent> {
-        let mut spent = accountant.spent(&self.composition(), delta, Sampling::Poisson)?;
+        let sampling = self.origin.map_or(Sampling::Poisson, |origin| origin.sampling);
+        let mut spent = accountant.spent(&self.composition(), delta, sampling)?;
         if self.torn > 0 {
             spent.warnings.push(format!(
                 "{} torn records are counted as a step each, with the least noise of the ledger",
@@ -137,6 +147,11 @@ impl Contents {
                 "delta {delta} is no less than one over the {} samples",
                 self.terms.samples
             ));
+        }
+        match self.origin {
+            Some(Origin { seeded: false, .. }) => {}
+            Some(Origin { seeded: true, .. }) => spent.warnings.push(SEEDED.to_owned()),
+            None => spent.warnings.push(UNKNOWN.to_owned()),
         }
         Ok(spent)
     }

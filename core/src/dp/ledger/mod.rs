@@ -15,13 +15,15 @@
 //! A record that the disk took in part is at the end of the file, since nothing is appended behind
 //! one that failed. It still counts, as one step, and [`Ledger::open`] puts a record of that in its
 //! place, where an interrupted repair leaves a torn record again. Damage anywhere else is an error.
-//! What no file can show is that whole records were cut off its end: keep the ledger with the run.
+//! What no file can show is that whole records were cut off its end. The state of a run can, up to the
+//! step that it knows of: it keeps a [`Mark`], and [`Ledger::resume`] refuses what does not come up to it.
 //!
 //! The alternative, a log that is rewritten whole and renamed at each step as the other files of a
 //! run are, would cost time in proportion to the steps so far.
 
 mod contents;
 mod format;
+mod known;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +34,8 @@ use std::path::{Path, PathBuf};
 pub use self::contents::{Contents, read};
 use self::contents::{End, after, parse};
 use self::format::{Record, SIZE};
-use super::accounting::Mechanism;
+pub use self::known::{Known, Mark};
+use super::accounting::{Mechanism, Sampling};
 use crate::{Error, ErrorKind, Result, bail};
 
 /// A ledger of a step a record reaches this size after sixteen million steps.
@@ -48,6 +51,12 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// The header of a ledger of these terms whose steps come of `origin`.
+    #[must_use]
+    pub fn drawn(self, origin: Origin) -> Header {
+        Header { terms: self, origin: Some(origin) }
+    }
+
     fn check(&self) -> Result<()> {
         if !(self.delta > 0.0 && self.delta < 1.0) {
             bail!(Config, "ledger: delta {} must be in (0, 1), say 1e-5", self.delta);
@@ -56,6 +65,32 @@ impl Terms {
             bail!(Config, "ledger: a data set of 0 samples has nothing to protect; check the data");
         }
         Ok(())
+    }
+}
+
+/// How the batches of a run are drawn, and its noise. Epsilon is no guarantee unless by Poisson sampling
+/// and from a secret, so both stand beside the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// How batches are drawn.
+    pub sampling: Sampling,
+    /// Whether batches and noise follow from a seed that others may know.
+    pub seeded: bool,
+}
+
+/// What a ledger says before its steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Header {
+    /// What it is about.
+    pub terms: Terms,
+    /// How batches and noise are drawn; a ledger without it is read with a warning.
+    pub origin: Option<Origin>,
+}
+
+impl From<Terms> for Header {
+    /// Nothing is said of batches and noise.
+    fn from(terms: Terms) -> Self {
+        Header { terms, origin: None }
     }
 }
 
@@ -83,10 +118,10 @@ impl Ledger {
     /// A new ledger.
     ///
     /// # Errors
-    /// There is a file at `path` already, it cannot be written, or `terms` are out of range.
-    pub fn create(path: impl AsRef<Path>, terms: Terms) -> Result<Self> {
-        let path = path.as_ref();
-        terms.check()?;
+    /// There is a file at `path` already, it cannot be written, or the terms are out of range.
+    pub fn create(path: impl AsRef<Path>, header: impl Into<Header>) -> Result<Self> {
+        let (path, header) = (path.as_ref(), header.into());
+        header.terms.check()?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -100,7 +135,7 @@ impl Ledger {
                 _ => Error::io(path, "create", &err),
             })?;
         lock(&file, path)?;
-        write_header(&mut file, path, &terms)?;
+        write_header(&mut file, path, &header)?;
         Ledger::of(file, path)
     }
 
@@ -117,39 +152,59 @@ impl Ledger {
         Ledger::of(file, path)
     }
 
-    /// The ledger at `path`, made if there is none: how a run begins, and how it is resumed.
+    /// The ledger at `path`, made if there is none: how a run begins.
     ///
     /// # Errors
-    /// As [`Ledger::create`] and [`Ledger::open`], or the ledger has other terms.
-    pub fn open_or_create(path: impl AsRef<Path>, terms: Terms) -> Result<Self> {
-        let path = path.as_ref();
-        terms.check()?;
+    /// As [`Ledger::create`] and [`Ledger::open`], or the ledger has another header.
+    pub fn open_or_create(path: impl AsRef<Path>, header: impl Into<Header>) -> Result<Self> {
+        let (path, header) = (path.as_ref(), header.into());
+        header.terms.check()?;
         if !path.exists() {
-            return Ledger::create(path, terms);
+            return Ledger::create(path, header);
         }
         let options = OpenOptions::new().read(true).write(true).open(path);
         let mut file = options.map_err(|err| Error::io(path, "open", &err))?;
         lock(&file, path)?;
         // Killed while it was made: before the header is on the disk nothing is appended.
         let found = beginning(&mut file, path)?;
-        if found.len() < SIZE && format::header(&terms).starts_with(&found) {
-            write_header(&mut file, path, &terms)?;
+        if found.len() < SIZE && format::header(&header).starts_with(&found) {
+            write_header(&mut file, path, &header)?;
         }
-        let ledger = Ledger::of(file, path)?;
-        let found = ledger.contents.terms;
-        if found != terms {
-            bail!(
-                Config,
-                "{}: made for {} samples and delta {}, not {} and {}; go on with those, or choose \
-                 another ledger",
-                path.display(),
-                found.samples,
-                found.delta,
-                terms.samples,
-                terms.delta
-            );
+        let bytes = whole(&mut file, path)?;
+        let (contents, _) = parse(&bytes).map_err(|err| err.context(path.display()))?;
+        same_header(path, &contents, &header)?;
+        Ledger::of(file, path)
+    }
+
+    /// The ledger at `path` of a run that goes on from a state which knows of `known`. A ledger that lacks
+    /// some of it is refused, and left as it is: what is missing was released all the same.
+    ///
+    /// # Errors
+    /// As [`Ledger::open_or_create`], or it does not come up to what is known.
+    pub fn resume(
+        path: impl AsRef<Path>,
+        header: impl Into<Header>,
+        known: &Known,
+    ) -> Result<Self> {
+        let (path, header) = (path.as_ref(), header.into());
+        if known.is_nothing() {
+            return Ledger::open_or_create(path, header);
         }
-        Ok(ledger)
+        if !path.exists() {
+            return Err(known.refusal(path, "is missing"));
+        }
+        let options = OpenOptions::new().read(true).write(true).open(path);
+        let mut file = options.map_err(|err| Error::io(path, "open", &err))?;
+        lock(&file, path)?;
+        let bytes = whole(&mut file, path)?;
+        let contents = known.check(path, &bytes)?;
+        same_header(path, &contents, &header)?;
+        Ledger::of(file, path)
+    }
+
+    /// Where the ledger is now, for a state to keep.
+    pub fn mark(&self) -> Mark {
+        Mark { records: self.end.number, seal: self.end.seal }
     }
 
     /// Brings `entry` to the disk. What it stands for may be used only after this has returned.
@@ -205,6 +260,32 @@ impl Ledger {
     }
 }
 
+/// Refuses a ledger of another run, as far as headers tell.
+fn same_header(path: &Path, found: &Contents, wanted: &Header) -> Result<()> {
+    let Header { terms, origin } = wanted;
+    if found.terms != *terms {
+        bail!(
+            Config,
+            "{}: made for {} samples and delta {}, not {} and {}; go on with those, or choose \
+             another ledger",
+            path.display(),
+            found.terms.samples,
+            found.terms.delta,
+            terms.samples,
+            terms.delta
+        );
+    }
+    if found.origin != *origin {
+        bail!(
+            Config,
+            "{}: made for batches and noise that are drawn in another way; go on with the configuration \
+             it was started with, or choose another ledger",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 /// Refuses a file that another process appends to: their records would overwrite each other.
 fn lock(file: &File, path: &Path) -> Result<()> {
     match file.try_lock() {
@@ -221,9 +302,9 @@ fn lock(file: &File, path: &Path) -> Result<()> {
 }
 
 /// Writes the header, and brings the file and its name to the disk.
-fn write_header(file: &mut File, path: &Path, terms: &Terms) -> Result<()> {
+fn write_header(file: &mut File, path: &Path, header: &Header) -> Result<()> {
     file.seek(SeekFrom::Start(0))
-        .and_then(|_| file.write_all(&format::header(terms)))
+        .and_then(|_| file.write_all(&format::header(header)))
         .and_then(|()| file.sync_all())
         .and_then(|()| sync_name(path))
         .map_err(|err| Error::io(path, "write", &err))

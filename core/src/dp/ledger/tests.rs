@@ -149,8 +149,19 @@ fn records_that_were_taken_out_moved_or_repeated_are_missed() {
 fn other_versions_and_kinds_ask_for_the_program_that_wrote_them() {
     let (_folder, path, bytes) = recorded(2);
     let mut later = bytes.clone();
-    later[16] = 2;
-    assert!(refusal(&path, &later).contains("version 2"));
+    later[16] = 3;
+    assert!(refusal(&path, &later).contains("version 3"));
+    // Of before it was recorded how batches and noise were drawn.
+    let mut earlier = bytes.clone();
+    earlier[16] = 1;
+    assert!(refusal(&path, &earlier).contains("version 1"));
+    for [sampling, source] in [[9, 1], [1, 9], [0, 1], [1, 0]] {
+        let mut header = *bytes.first_chunk::<SIZE>().unwrap();
+        (header[40], header[44]) = (sampling, source);
+        let header = format::sealed(header, &[0; 16]);
+        let line = refusal(&path, &header);
+        assert!(line.contains(&format!("sampling {sampling}")), "{line}");
+    }
     // A record of another kind, sealed as it should be.
     let terms_seal = format::read_header(&bytes).unwrap().1;
     let mut unknown = *bytes[SIZE..].first_chunk::<SIZE>().unwrap();
@@ -217,4 +228,120 @@ fn a_torn_step_has_the_least_noise_and_the_highest_rate_that_are_known() {
     // Its own warning for a delta that protects nobody.
     let spent = read(&path).unwrap().spent(Accountant::named("rdp").unwrap(), 0.001).unwrap();
     assert!(spent.warnings.iter().any(|w| w.contains("1000 samples")), "{spent:?}");
+}
+
+#[test]
+fn how_batches_and_noise_were_drawn_is_read_and_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let accountant = Accountant::named("rdp").unwrap();
+    for sampling in [Sampling::Poisson, Sampling::Shuffled, Sampling::Fixed] {
+        for seeded in [false, true] {
+            let header = TERMS.drawn(Origin { sampling, seeded });
+            drop(Ledger::create(&path, header).unwrap());
+            let mut ledger = Ledger::open_or_create(&path, header).unwrap();
+            ledger.append(entry(0)).unwrap();
+            assert_eq!(ledger.contents().origin, header.origin);
+            drop(ledger);
+            let contents = read(&path).unwrap();
+            assert_eq!(contents.origin, header.origin);
+            let spent = contents.spent(accountant, 1e-5).unwrap();
+            assert_eq!(spent.sampling, sampling);
+            let warnings = spent.warnings.join("\n");
+            assert_eq!(warnings.contains("not private"), seeded, "{warnings}");
+            assert_eq!(warnings.contains("Poisson"), sampling != Sampling::Poisson, "{warnings}");
+            // Nobody goes on with it who draws in another way.
+            let other = TERMS.drawn(Origin { sampling, seeded: !seeded });
+            for other in [other, TERMS.into()] {
+                let line = Ledger::open_or_create(&path, other).unwrap_err().to_string();
+                assert!(line.contains("drawn in another way"), "{line}");
+            }
+            fs::remove_file(&path).unwrap();
+        }
+    }
+    let (_folder, path, _) = recorded(1);
+    let contents = read(&path).unwrap();
+    assert_eq!(contents.origin, None);
+    let spent = contents.spent(accountant, 1e-5).unwrap();
+    assert!(spent.warnings[0].contains("does not record"), "{spent:?}");
+}
+
+/// What a state knows after `count` steps of the ledger at `path`.
+fn known(path: &Path, count: u64) -> Known {
+    let ledger = Ledger::open(path).unwrap();
+    assert_eq!(ledger.contents().steps(), count);
+    Known { steps: ledger.contents().composition(), mark: Some(ledger.mark()) }
+}
+
+#[test]
+fn a_ledger_that_lacks_what_is_known_is_refused_and_left_alone() {
+    let (_folder, path, bytes) = recorded(5);
+    let known = known(&path, 5);
+    for length in 0..bytes.len() {
+        let cut = &bytes[..length];
+        fs::write(&path, cut).unwrap();
+        let line = Ledger::resume(&path, TERMS, &known).unwrap_err().to_string();
+        assert!(!line.contains('\n'), "{line}");
+        for part in ["5 noisy steps", "under-counted", "restore", "--force"] {
+            assert!(line.contains(part), "{length}: {line}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), cut, "{length}: it was changed");
+        // Steps alone do without the digest, but for a last step that is torn and counted.
+        let steps = Known { mark: None, ..known.clone() };
+        if length <= 5 * SIZE {
+            assert!(Ledger::resume(&path, TERMS, &steps).is_err(), "{length}");
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    let line = Ledger::resume(&path, TERMS, &known).unwrap_err().to_string();
+    assert!(line.contains("is missing") && line.contains("5 noisy steps"), "{line}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_ledger_that_has_all_that_is_known_and_more_is_gone_on_with() {
+    let (_folder, path, bytes) = recorded(3);
+    let known = known(&path, 3);
+    drop(Ledger::resume(&path, TERMS, &known).unwrap());
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    // A step that the state had not seen, and one that was torn.
+    let mut ledger = Ledger::open(&path).unwrap();
+    ledger.append(Entry { step: 3, mechanism: mechanism(0.5, 2.0, 1) }).unwrap();
+    drop(ledger);
+    let longer = fs::read(&path).unwrap();
+    fs::write(&path, [&longer[..], &[7; 10]].concat()).unwrap();
+    let mut ledger = Ledger::resume(&path, TERMS, &known).unwrap();
+    assert_eq!((ledger.contents().steps(), ledger.contents().torn), (5, 1));
+    // With the torn step in the middle, the next state knows of it, and of the steps in another order.
+    let steps = ledger.contents().composition();
+    ledger.append(entry(4)).unwrap();
+    let next = Known {
+        steps: [&steps[..], &[mechanism(0.01, 1.1, 1)]].concat(),
+        mark: Some(ledger.mark()),
+    };
+    drop(ledger);
+    assert_eq!(Ledger::resume(&path, TERMS, &next).unwrap().contents().steps(), 6);
+    // Nothing known is what a run that was killed at its beginning knows.
+    fs::remove_file(&path).unwrap();
+    assert_eq!(Ledger::resume(&path, TERMS, &Known::default()).unwrap().contents().steps(), 0);
+}
+
+#[test]
+fn the_ledger_of_another_run_is_told_by_its_records() {
+    let (_folder, path, _) = recorded(4);
+    let known = known(&path, 4);
+    let (_other, path, _) = recorded(0);
+    let mut ledger = Ledger::open(&path).unwrap();
+    // As many steps of the same noise, of which one was done again.
+    [0, 1, 1, 2, 3].into_iter().for_each(|step| ledger.append(entry(step)).unwrap());
+    drop(ledger);
+    let line = Ledger::resume(&path, TERMS, &known).unwrap_err().to_string();
+    assert!(line.contains("as they were"), "{line}");
+    let other = Known { steps: vec![mechanism(0.01, 1.0, 1)], mark: None };
+    let line = Ledger::resume(&path, TERMS, &other).unwrap_err().to_string();
+    assert!(line.contains("as they were"), "{line}");
+    let same = Known { mark: None, ..known };
+    let other = Terms { samples: 999, ..TERMS };
+    let line = Ledger::resume(&path, other, &same).unwrap_err().to_string();
+    assert!(line.contains("1000 samples"), "{line}");
 }

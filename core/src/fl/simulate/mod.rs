@@ -18,7 +18,7 @@ pub use account::ClientBudget;
 pub use state::State;
 
 use self::running::Running;
-use super::Federation;
+use super::{Client, Federation};
 use crate::data::Dataset;
 use crate::model::Network;
 use crate::report::PrivacyBudget;
@@ -168,7 +168,7 @@ impl Simulation<'_> {
         state: Option<&State>,
         watcher: &mut dyn Watcher,
     ) -> Result<Outcome> {
-        self.check(network)?;
+        self.check_given(network)?;
         let mut running = Running::new(self, network, state)?;
         watcher.checkpoint(&|| running.state())?;
         while running.rounds_done() < self.federation.rounds {
@@ -179,7 +179,34 @@ impl Simulation<'_> {
         running.finish(network)
     }
 
-    fn check(&self, network: &Network) -> Result<()> {
+    /// Checks what can be known before the first round. [`Simulation::run`] finds the same, but some
+    /// of it only once ledgers are open and clients train.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`], whose device may fail here too.
+    pub fn check(&self, network: &Network) -> Result<()> {
+        self.check_given(network)?;
+        let Simulation { train, config, federation, rng, .. } = *self;
+        if let Some(privacy) = &federation.privacy {
+            let rate = federation.sampled() as f64 / federation.clients as f64;
+            privacy.planned(rate, federation.rounds)?;
+        }
+        let parts =
+            federation.partition.split(&train.labels, train.classes, federation.clients, rng)?;
+        // With the fewest samples each of them is in the most batches, and noise costs most.
+        let Some(fewest) = parts.iter().min_by_key(|rows| rows.len()) else { return Ok(()) };
+        let client = Client {
+            data: &train.select(fewest),
+            config,
+            proximal: federation.proximal,
+            calibrate: federation.calibrate,
+            span: [0.0, 1.0],
+            ledger: None,
+        };
+        client.check(network, rng)
+    }
+
+    fn check_given(&self, network: &Network) -> Result<()> {
         self.federation.check(self.config)?;
         self.federation.check_for(self.train)?;
         if self.devices.is_empty() {
