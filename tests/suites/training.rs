@@ -7,6 +7,8 @@ mod degenerate;
 mod formulas;
 #[path = "training/learning.rs"]
 mod learning;
+#[path = "training/noise.rs"]
+mod noise;
 #[path = "training/optimizers.rs"]
 mod optimizers;
 #[path = "training/outcomes.rs"]
@@ -71,6 +73,10 @@ fn main() -> ExitCode {
         ("rules::training_pays", outcomes::pays),
         ("rules::grad_align_straightens", outcomes::straightens),
         ("rules::one_step_is_measured_beside_the_monitor", outcomes::one_step),
+        ("noise::is_gaussian", noise::is_gaussian),
+        ("noise::is_of_seed_step_and_sample", noise::is_of_seed_step_and_sample),
+        ("noise::loss_is_the_plain_one_of_noisy_samples", noise::loss),
+        ("noise::certificates_are_earned", noise::pays),
         ("train::loss_that_explodes_is_an_error", learning::explodes),
         ("model::second_device_gives_the_same", second_device),
         ("privacy::an_over_fitted_model_leaks", leaks),
@@ -217,13 +223,19 @@ fn restarts(device: &Device) -> Outcome {
     let (_, test) = data()?;
     let rows: Vec<usize> = (0..120).collect();
     let base = Pgd { steps: 5, ..Pgd::new(Norm::Linf, 0.08) };
-    let mut last = 1.0;
+    let (mut last, mut once) = (1.0, None);
     for restarts in [1, 2, 4] {
         let attack = AttackConfig::Pgd(Pgd { restarts, ..base.clone() }).check()?;
         let outcome = attacked(&model, &*attack, &test, &rows, 120, Aim::Untargeted)?;
         let now = robust(&outcome.success);
         ensure(now <= last, || format!("{restarts} restarts leave {now}, fewer left {last}"))?;
         last = now;
+        let calls = outcome.gradient_calls;
+        let all = restarts as u64 * *once.get_or_insert(calls);
+        let dropped = restarts == 1 || calls < all;
+        ensure(dropped, || {
+            format!("{restarts} restarts go on with fooled samples: {calls} of {all}")
+        })?;
     }
     ensure(last > 0.0 && last < 1.0, || format!("the budget {last} decides nothing"))
 }

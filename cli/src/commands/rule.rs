@@ -1,17 +1,17 @@
 //! The rule of training that a configuration file and flags describe together.
 //!
-//! The attack flags go to the attacks of the rule. Rules that have none (standard) or take steps of
-//! their own (fast, free, certified) leave them to the monitor; `--eps` is then both's. A monitor that the file
-//! sets is otherwise left alone.
+//! The attack flags go to the attacks of the rule. Rules that have none (standard, noise) or take steps
+//! of their own (fast, free, certified) leave them to the monitor; `--eps` is then both's. A monitor that
+//! the file sets is otherwise left alone.
 
 use std::path::PathBuf;
 
 use inocula_core::attack::AttackConfig;
-use inocula_core::error::nearest;
 use inocula_core::train::{RAMP, RULES, Rule, TrainConfig};
 use inocula_core::{Result, bail};
 
 use crate::args::{RuleFlags, Train};
+use crate::config::hint;
 
 /// What the file says of the rule, each constant where its rule has it.
 #[derive(Default)]
@@ -26,6 +26,7 @@ struct Given {
     clean: Option<f64>,
     crown: Option<bool>,
     ramp: Option<[f64; 2]>,
+    sigma: Option<f64>,
     sources: Option<Vec<PathBuf>>,
     gamma: Option<f64>,
 }
@@ -55,6 +56,7 @@ impl Given {
                 ramp: Some(ramp),
                 ..given
             },
+            Rule::Noise { sigma } => Given { sigma: Some(sigma), ..given },
             Rule::Ensemble { models, .. } => Given { sources: Some(models), ..given },
             Rule::Awp { gamma, rule } => Given { gamma: Some(gamma), ..Given::of(&rule)? },
         })
@@ -96,13 +98,17 @@ pub(super) fn configure(flags: &Train, train: &mut TrainConfig) -> Result<()> {
             crown: asked.crown.or(given.crown).unwrap_or(false),
             ramp: given.ramp.unwrap_or(RAMP),
         },
+        "noise" => match asked.sigma.or(given.sigma) {
+            Some(sigma) => Rule::Noise { sigma },
+            None => bail!(Config, "--rule noise: how large is the noise? pass --sigma, say 0.25"),
+        },
         "ensemble" => Rule::Ensemble {
             models: asked.sources.clone().or(given.sources).unwrap_or_default(),
             attack: one("fgsm")?,
         },
         _ => Rule::Standard {},
     };
-    if matches!(name, "standard" | "fast" | "free" | "certified") && flags.attack.any() {
+    if matches!(name, "standard" | "fast" | "free" | "certified" | "noise") && flags.attack.any() {
         let monitor = train.monitor.take().or_else(|| rule.usual_monitor());
         train.monitor = Some(changed(flags, monitor, "pgd")?);
     }
@@ -125,20 +131,21 @@ fn known(name: &str) -> Result<&'static str> {
     if let Some(name) = names().find(|&known| known == name) {
         return Ok(name);
     }
-    let hint = nearest(name, names()).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+    let hint = hint(name, names());
     let all: Vec<&str> = names().collect();
     bail!(Config, "--rule {name:?} is not one of {}{hint}", all.join(", "))
 }
 
 /// A flag of another rule than that of this name is a mistake.
 fn refuse_others(asked: &RuleFlags, name: &str) -> Result<()> {
-    let flags: [(&str, bool, &[&str]); 7] = [
+    let flags: [(&str, bool, &[&str]); 8] = [
         ("--ratio", asked.ratio.is_some(), &["mixed"]),
         ("--beta", asked.beta.is_some(), &["trades", "mart"]),
         ("--grad-align", asked.grad_align.is_some(), &["fast"]),
         ("--replays", asked.replays.is_some(), &["free"]),
         ("--clean", asked.clean.is_some(), &["certified"]),
         ("--crown", asked.crown.is_some(), &["certified"]),
+        ("--sigma", asked.sigma.is_some(), &["noise"]),
         ("--sources", asked.sources.is_some(), &["ensemble"]),
     ];
     for (flag, passed, rules) in flags {
@@ -179,4 +186,59 @@ fn changed(flags: &Train, attack: Option<AttackConfig>, usual: &str) -> Result<A
         asked.attack = Some(usual.into());
     }
     asked.apply(attack)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use inocula_core::attack::{Norm, Pgd};
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn configured(flags: &[&str]) -> Result<TrainConfig> {
+        let line = [&["inocula", "train", "--out", "run"], flags].concat();
+        let Command::Train(flags) = Args::try_parse_from(line).unwrap().command else {
+            panic!("train is another command");
+        };
+        let mut train = TrainConfig::default();
+        configure(&flags, &mut train)?;
+        Ok(train)
+    }
+
+    #[test]
+    fn noise_takes_its_deviation_and_no_attack() {
+        let train = configured(&["--rule", "noise", "--sigma", "0.25"]).unwrap();
+        assert_eq!((train.rule, train.monitor), (Rule::Noise { sigma: 0.25 }, None));
+        let watched = configured(&["--rule", "noise", "--sigma", "0.25", "--eps", "0.1"]).unwrap();
+        assert_eq!(watched.rule, Rule::Noise { sigma: 0.25 });
+        assert_eq!(watched.monitor, Some(AttackConfig::Pgd(Pgd::new(Norm::Linf, 0.1))));
+        let moved = configured(&["--rule", "noise", "--sigma", "1", "--awp", "0.01"]).unwrap();
+        let rule = Box::new(Rule::Noise { sigma: 1.0 });
+        assert_eq!(moved.rule, Rule::Awp { gamma: 0.01, rule });
+    }
+
+    #[test]
+    fn the_deviation_is_for_noise_alone() {
+        let cases: [(&[&str], &str); 4] = [
+            (&["--rule", "noise"], "pass --sigma"),
+            (&["--sigma", "0.25"], "--sigma is for --rule noise; the rule here is standard"),
+            (&["--rule", "fast", "--eps", "0.1", "--sigma", "0.25"], "the rule here is fast"),
+            (&["--rule", "noise", "--sigma", "1", "--beta", "6"], "--beta is for --rule trades"),
+        ];
+        for (flags, expected) in cases {
+            let text = configured(flags).unwrap_err().to_string();
+            assert!(text.contains(expected) && !text.contains('\n'), "{flags:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn single_steps_are_watched_by_several() {
+        let watch = Some(AttackConfig::Pgd(Pgd { steps: 20, ..Pgd::new(Norm::L2, 0.5) }));
+        for rule in ["madry", "mixed"] {
+            let budget = ["--attack", "fgsm", "--norm", "l2", "--eps", "0.5"];
+            let train = configured(&[&["--rule", rule], &budget[..]].concat()).unwrap();
+            assert_eq!(train.monitor, watch, "{rule}");
+        }
+    }
 }

@@ -7,6 +7,7 @@
 mod batches;
 mod fit;
 mod monitor;
+mod overfitting;
 mod private;
 mod rule;
 mod run;
@@ -17,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::report::EpochRecord;
 pub(crate) use fit::fit_local;
-pub use fit::{Observer, Trained, fit, resume};
-pub use monitor::warnings;
+pub use fit::{Observer, Ready, Trained, fit, resume};
+pub use overfitting::warnings;
 pub use private::{Clipping, NoiseSchedule, Private};
 pub(crate) use rule::Local;
 pub use rule::{Batch, CheckedRule, RAMP, RULES, Rule, RuleEntry};
@@ -43,7 +44,8 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// What a step trains on.
     pub rule: Rule,
-    /// The attack of the robust accuracy on held-out data after each epoch; none by default.
+    /// The attack of the robust accuracy on held-out data after each epoch; none by default. A single
+    /// step tells nothing of what single steps have taught: see [`Rule::usual_monitor`].
     pub monitor: Option<AttackConfig>,
     /// Held-out samples that the monitor attacks.
     pub monitor_samples: usize,

@@ -1,10 +1,13 @@
-//! What is measured on held-out data after each epoch, and what it warns of.
+//! What is measured on held-out data after each epoch.
 //!
 //! Training on single steps can learn to defeat single steps and nothing else, from one epoch to the
 //! next ("catastrophic over-fitting": Wong et al. 2020, section 5.4). Accuracy under the monitor's
 //! attack alone cannot tell that from a training that diverges, so one step is measured beside it.
+//!
+//! A configuration that names FGSM as its monitor gets that alone: a record has one place for what the
+//! monitor measured and one for a single step. Such a training is warned of nothing; leave the monitor
+//! out, and [`Rule::usual_monitor`](super::Rule::usual_monitor) sees to it.
 
-use super::Rule;
 use crate::attack::{Aim, Attack, AttackConfig, AttackSpec as _, Fgsm, Limits, Norm, perturb_rows};
 use crate::data::Dataset;
 use crate::model::{Network, confusion};
@@ -89,42 +92,6 @@ fn one_step(attack: &AttackConfig) -> Result<Option<Fgsm>> {
     }
 }
 
-/// What the epochs of a training by `rule` warn of, a line each.
-pub fn warnings(rule: &Rule, history: &[EpochRecord]) -> Vec<String> {
-    // What was never trained on attacks has not over-fitted to them: a plain model's robust accuracy
-    // falls as its loss does.
-    if matches!(rule, Rule::Standard {}) {
-        return Vec::new();
-    }
-    catastrophic_overfitting(history).into_iter().collect()
-}
-
-/// The first epoch whose robust accuracy is below half of what it was, while the accuracy under one
-/// step is not below what the robust accuracy was.
-fn catastrophic_overfitting(history: &[EpochRecord]) -> Option<String> {
-    /// Falls of fewer points may be chance: the monitor attacks few samples.
-    const POINTS: f64 = 0.1;
-    let mut best = 0.0;
-    for record in history {
-        let (Some(robust), Some(one_step)) = (record.robust_accuracy, record.one_step_accuracy)
-        else {
-            continue;
-        };
-        if robust < best / 2.0 && best - robust > POINTS && one_step >= best {
-            return Some(format!(
-                "catastrophic over-fitting in epoch {}: robust accuracy fell from {:.1} % to {:.1} % \
-                 while one step leaves {:.1} %; train fewer epochs, with GradAlign, or by madry",
-                record.epoch,
-                100.0 * best,
-                100.0 * robust,
-                100.0 * one_step
-            ));
-        }
-        best = robust.max(best);
-    }
-    None
-}
-
 /// Checks the monitor's attack against the box of the network's inputs.
 pub(super) fn check_within(attack: &AttackConfig, network: &Network) -> Result<()> {
     let checked = attack.check()?;
@@ -133,43 +100,4 @@ pub(super) fn check_within(attack: &AttackConfig, network: &Network) -> Result<(
     }
     let spec = network.spec();
     checked.check_within(spec.input.iter().product(), spec.bounds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FAST: Rule = Rule::Fast { eps: 0.1, step: None, grad_align: 0.0 };
-
-    fn history(accuracies: &[(f64, f64)]) -> Vec<EpochRecord> {
-        let record = |(i, &(robust, one_step)): (usize, &(f64, f64))| EpochRecord {
-            epoch: i + 1,
-            loss: Some(1.0),
-            clean_accuracy: Some(0.9),
-            robust_accuracy: Some(robust),
-            one_step_accuracy: Some(one_step),
-            epsilon: None,
-        };
-        accuracies.iter().enumerate().map(record).collect()
-    }
-
-    #[test]
-    fn a_collapse_under_one_attack_alone_is_named() {
-        let collapse = history(&[(0.3, 0.4), (0.5, 0.6), (0.02, 0.9), (0.0, 0.95)]);
-        assert_eq!(warnings(&Rule::Standard {}, &collapse), [""; 0]);
-        let lines = warnings(&FAST, &collapse);
-        assert_eq!(lines.len(), 1);
-        assert!(lines[0].contains("epoch 3") && lines[0].contains("50.0 % to 2.0 %"), "{lines:?}");
-    }
-
-    #[test]
-    fn other_courses_are_not() {
-        let rising = [(0.3, 0.4), (0.5, 0.6)];
-        let both_fall = [(0.5, 0.6), (0.1, 0.15)];
-        let wavering = [(0.5, 0.6), (0.3, 0.9)];
-        let never_robust = [(0.05, 0.5), (0.0, 0.6)];
-        for course in [&rising, &both_fall, &wavering, &never_robust] {
-            assert_eq!(warnings(&FAST, &history(course)), [""; 0], "{course:?}");
-        }
-    }
 }

@@ -135,6 +135,7 @@ pub(super) fn two_passes(device: &Device) -> Outcome {
         Rule::Mart { beta: 6.0, attack: pgd() },
         Rule::Madry { attack: pgd() },
         Rule::Mixed { ratio: 1.0, attacks: vec![pgd()] },
+        Rule::Noise { sigma: 0.25 },
         Rule::Fast { eps: 0.1, step: None, grad_align: 0.0 },
         // Its gradient goes through the gradient of the input: every weight is met five times.
         Rule::Fast { eps: 0.1, step: None, grad_align: 0.5 },

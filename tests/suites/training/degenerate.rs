@@ -70,6 +70,7 @@ pub(super) fn seeds(device: &Device) -> Outcome {
         fast(EPS, 0.0),
         fast(EPS, 0.5),
         Rule::Free { eps: EPS, replays: 3 },
+        Rule::Noise { sigma: EPS },
         awp(0.01, Rule::Madry { attack: pgd() }),
     ];
     for rule in rules {
@@ -94,6 +95,8 @@ pub(super) fn mistakes(_: &Device) -> Outcome {
         (Rule::Free { eps: f64::NAN, replays: 4 }, "eps = NaN"),
         (Rule::Free { eps: EPS, replays: 0 }, "replays = 0"),
         (Rule::Ensemble { models: Vec::new(), attack: fgsm() }, "models = []"),
+        (Rule::Noise { sigma: 0.0 }, "sigma = 0"),
+        (awp(0.01, Rule::Noise { sigma: f64::NAN }), "sigma = NaN"),
         (awp(f64::NAN, Rule::Standard {}), "gamma = NaN"),
         (awp(0.01, Rule::Free { eps: EPS, replays: 4 }), "around free"),
         (awp(0.01, awp(0.01, Rule::Standard {})), "around awp"),
@@ -116,6 +119,7 @@ pub(super) fn couplings(_: &Device) -> Outcome {
         (Rule::Standard {}, false),
         (mixed(0.5), true),
         (mixed(1.0), false),
+        (Rule::Noise { sigma: EPS }, false),
         (Rule::Madry { attack: pgd() }, false),
         (Rule::Trades { beta: 6.0, attack: pgd() }, false),
         (Rule::Mart { beta: 6.0, attack: pgd() }, false),

@@ -12,8 +12,10 @@ mod fast;
 mod free;
 mod local;
 mod mart;
+mod noise;
 mod pass;
 mod replacing;
+mod single;
 mod table;
 mod trades;
 
@@ -28,7 +30,7 @@ pub use pass::Batch;
 use pass::{Pass, Step};
 pub use table::{RULES, RuleEntry};
 
-use crate::attack::{AttackConfig, Norm, Pgd};
+use crate::attack::AttackConfig;
 use crate::model::{Classifier, Network};
 use crate::nn::Params;
 use crate::rng::Rng;
@@ -111,6 +113,12 @@ pub enum Rule {
         #[serde(default = "ramp")]
         ramp: [f64; 2],
     },
+    /// The data under Gaussian noise, drawn anew in every step: training for the certificate of
+    /// randomised smoothing (Lecuyer et al. 2019; Cohen, Rosenfeld and Kolter 2019, section 3.3).
+    Noise {
+        /// Standard deviation of the noise in each value, that of the certificate.
+        sigma: f64,
+    },
     /// Half of the loss on the clean sample and half on one that was made on another model or on
     /// this one, the models taking turns (Tramer et al. 2018, section 3.3).
     Ensemble {
@@ -150,6 +158,7 @@ impl Rule {
             Rule::Fast { .. } => "fast",
             Rule::Free { .. } => "free",
             Rule::Certified { .. } => "certified",
+            Rule::Noise { .. } => "noise",
             Rule::Ensemble { .. } => "ensemble",
             Rule::Awp { .. } => "awp",
         }
@@ -171,6 +180,7 @@ impl Rule {
             Rule::Free { replays, .. } => format!("free, {replays} replays"),
             Rule::Certified { crown: false, .. } => "interval bounds".into(),
             Rule::Certified { crown: true, .. } => "CROWN-IBP".into(),
+            Rule::Noise { sigma } => format!("Gaussian noise, sigma {sigma}"),
             Rule::Ensemble { models, attack } => {
                 format!("ensemble with {} models ({})", models.len(), attack.name())
             }
@@ -181,27 +191,17 @@ impl Rule {
     /// The attacks that the rule trains on.
     pub fn attacks(&self) -> &[AttackConfig] {
         match self {
-            Rule::Standard {} | Rule::Fast { .. } | Rule::Free { .. } | Rule::Certified { .. } => {
-                &[]
-            }
+            Rule::Standard {}
+            | Rule::Fast { .. }
+            | Rule::Free { .. }
+            | Rule::Certified { .. }
+            | Rule::Noise { .. } => &[],
             Rule::Mixed { attacks, .. } => attacks,
             Rule::Madry { attack }
             | Rule::Trades { attack, .. }
             | Rule::Mart { attack, .. }
             | Rule::Ensemble { attack, .. } => std::slice::from_ref(attack),
             Rule::Awp { rule, .. } => rule.attacks(),
-        }
-    }
-
-    /// The attack to watch training with where nobody names one: that of the rule, or PGD within the
-    /// ball of a rule that takes single steps, which other single steps would flatter, or none.
-    pub fn usual_monitor(&self) -> Option<AttackConfig> {
-        match self {
-            Rule::Fast { eps, .. } | Rule::Free { eps, .. } | Rule::Certified { eps, .. } => {
-                Some(AttackConfig::Pgd(Pgd { steps: 20, ..Pgd::new(Norm::Linf, *eps) }))
-            }
-            Rule::Awp { rule, .. } => rule.usual_monitor(),
-            _ => self.attacks().first().cloned(),
         }
     }
 
@@ -229,6 +229,7 @@ impl Rule {
             Rule::Certified { eps, clean, crown, ramp } => {
                 Box::new(certified::Certified::new(*eps, *clean, *crown, *ramp)?)
             }
+            Rule::Noise { sigma } => Box::new(noise::Noise::new(*sigma)?),
             Rule::Ensemble { models, attack } => Box::new(ensemble::Ensemble::new(models, attack)?),
             Rule::Awp { gamma, rule } => match &**rule {
                 Rule::Awp { .. } | Rule::Free { .. } => {

@@ -33,6 +33,7 @@ pub const RULES: &[RuleEntry] = &[
         name: "certified",
         summary: "the worst that bounds allow; Gowal et al. 2018, Zhang et al. 2020",
     },
+    RuleEntry { name: "noise", summary: "the data under Gaussian noise; Cohen et al. 2019" },
     RuleEntry {
         name: "ensemble",
         summary: "adversarial samples of other models too; Tramer et al. 2018",
@@ -57,6 +58,7 @@ mod tests {
             "eps = 0.1",
             "eps = 0.1\nreplays = 2",
             "eps = 0.1",
+            "sigma = 0.25",
             &format!("models = []\n{pgd}"),
             "gamma = 0.1\nrule = { type = \"standard\" }",
         ];
