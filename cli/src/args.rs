@@ -46,7 +46,7 @@ pub(crate) struct Args {
 /// The commands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Trains three models on handwritten digits, attacks each, and compares them: a minute.
+    /// Trains three models on handwritten digits, attacks each, and compares them: half a minute.
     Demo(Demo),
     /// Trains a model and writes it to a run folder.
     Train(Box<Train>),
@@ -85,7 +85,7 @@ pub(crate) struct Demo {
     #[arg(long, default_value = "inocula-demo")]
     pub(crate) out: PathBuf,
     /// Seed of all randomness.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Device: ndarray, ndarray?threads=2, tch, tch:cuda:0, burn, burn:wgpu, or the path of a plugin.
     #[arg(long, default_value = crate::backends::DEFAULT)]
@@ -112,7 +112,7 @@ pub(crate) struct RunFlags {
     #[arg(long, short, help = models_help())]
     pub(crate) model: Option<String>,
     /// Seed of all randomness, the split into training and test part included.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Device: ndarray, ndarray?threads=2, tch, tch:cuda:0, burn, burn:wgpu, or the path of a plugin.
     #[arg(long)]
@@ -133,13 +133,13 @@ pub(crate) struct Train {
     #[arg(long, allow_negative_numbers = true, value_name = "SECONDS")]
     pub(crate) checkpoint_every: Option<f64>,
     /// Training samples used, stratified by class.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) train_samples: Option<usize>,
     /// Passes over the data.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) epochs: Option<usize>,
     /// Samples a step.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
     /// sgd, momentum, adam or rmsprop.
     #[arg(long)]
@@ -178,7 +178,7 @@ pub(crate) struct PrivateFlags {
     pub(crate) dp_clipping: Option<String>,
     /// Samples of a batch that are worked on at a time; memory grows with it, the result does not
     /// depend on it.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) dp_micro_batch: Option<usize>,
     /// Draws noise and batches from the seed, so that the run repeats: it is not private then.
     #[arg(long)]
@@ -201,7 +201,7 @@ pub(crate) struct RuleFlags {
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) grad_align: Option<f64>,
     /// Steps on each batch of the free rule; 4 unless the file says otherwise.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) replays: Option<usize>,
     /// Weight of the clean loss of the certified rule at the end of its ramp; 0 unless the file says
     /// otherwise.
@@ -210,6 +210,9 @@ pub(crate) struct RuleFlags {
     /// Whether the certified rule mixes in linear bounds (CROWN-IBP) while its ball grows.
     #[arg(long, action = ArgAction::Set, value_name = "BOOL")]
     pub(crate) crown: Option<bool>,
+    /// Standard deviation of the noise of the noise rule, in units of the data's values.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) sigma: Option<f64>,
     /// Run folders of other models that the ensemble rule makes samples on, separated by commas.
     #[arg(long, value_delimiter = ',')]
     pub(crate) sources: Option<Vec<PathBuf>>,
@@ -235,10 +238,10 @@ pub(crate) struct Certify {
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) sigma: Option<f64>,
     /// Draws of noise with which smoothing bounds the vote; 100,000 by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) draws: Option<usize>,
     /// Test samples certified, drawn at random; all by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) samples: Option<usize>,
     /// Folder for certificate.json; a folder within the run by default.
     #[arg(long, short)]
@@ -247,7 +250,7 @@ pub(crate) struct Certify {
     #[arg(long)]
     pub(crate) force: bool,
     /// Seed of the choice of samples and of the noise; the run's by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Device; the run's by default.
     #[arg(long)]
@@ -278,10 +281,10 @@ pub(crate) struct AttackFlags {
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) eps: Option<f64>,
     /// Steps of an iterated attack.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,
     /// The most queries per sample of an attack without gradients.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) queries: Option<usize>,
     /// Version of AutoAttack: standard, plus or rand.
     #[arg(long)]
@@ -290,7 +293,7 @@ pub(crate) struct AttackFlags {
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) step: Option<f64>,
     /// Random restarts.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) restarts: Option<usize>,
     /// Whether to start from a random point of the ball.
     #[arg(long, action = ArgAction::Set, value_name = "BOOL")]
@@ -319,10 +322,10 @@ pub(crate) struct Attack {
     #[arg(long)]
     pub(crate) rows: Option<Rows>,
     /// Test samples attacked, drawn at random (from --rows); all by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) samples: Option<usize>,
     /// Samples attacked at once, 256 by default: memory grows with it, results differ by rounding.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
     /// Folder for attack.json and adversarial.npz; a folder within the run by default.
     #[arg(long, short)]
@@ -331,7 +334,7 @@ pub(crate) struct Attack {
     #[arg(long)]
     pub(crate) force: bool,
     /// Seed of random starts; the run's by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Device spec; the run's by default.
     #[arg(long)]
@@ -389,7 +392,7 @@ pub(crate) struct AccountFlags {
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) sampling_rate: f64,
     /// Noisy steps.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) steps: u64,
     /// Probability with which the bound may fail; well below one over the samples.
     #[arg(long, allow_negative_numbers = true)]

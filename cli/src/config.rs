@@ -135,24 +135,46 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     toml::from_str(text).map_err(|e| explain(path, text, &e))
 }
 
-/// One line with the place of the mistake and, for an unknown key, the nearest known one.
+/// One line with the place of the mistake and, for an unknown key, the nearest known one, or why there
+/// is none.
 fn explain(path: &Path, text: &str, err: &toml::de::Error) -> Error {
     let line = err.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
     let message = err.message().replace('\n', " ");
-    let hint = unknown_name(&message).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+    let hint = unknown_name(&message).map(|(name, known)| hint(name, known)).unwrap_or_default();
     let message = format!("{}:{line}: {message}{hint}", path.display());
     Error::new(ErrorKind::Config, message)
 }
 
-/// The nearest known name, where a message is about an unknown one. Serde puts the unknown name and
-/// then the known ones in backquotes.
-fn unknown_name(message: &str) -> Option<&str> {
+/// The unknown name that a message is about, and the known ones. Serde puts all of them in backquotes.
+fn unknown_name(message: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
     if !message.starts_with("unknown ") {
         return None;
     }
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = quoted.next()?;
-    nearest(unknown, quoted)
+    Some((quoted.next()?, quoted))
+}
+
+/// What follows an error about an unknown name: why there is no such thing, or the nearest name.
+pub(crate) fn hint<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    if let Some(why) = not_offered(unknown) {
+        return format!("; {why}");
+    }
+    nearest(unknown, known).map(|n| format!("; did you mean {n}?")).unwrap_or_default()
+}
+
+/// Why there is no layer or rule that users of other programs look for, and what to choose.
+fn not_offered(name: &str) -> Option<&'static str> {
+    let plain = name.to_lowercase().replace(['_', '-'], "");
+    if plain.starts_with("batchnorm") {
+        return Some(
+            "batch normalisation is not offered: its statistics mix the samples of a batch, so that no \
+             sample has a gradient of its own, which privacy needs; choose group_norm or layer_norm",
+        );
+    }
+    (plain == "mixup").then_some(
+        "MixUp is not offered: it mixes samples, so that no sample has a loss of its own, which privacy \
+         needs; choose standard, noise, madry or trades",
+    )
 }
 
 /// Writes a value as TOML text.
@@ -180,6 +202,18 @@ mod tests {
         assert!(text.contains("did you mean madry?"), "{text}");
         let text = message("[[model.layers]]\ntype = \"linear\"\nfeature = 3\n");
         assert!(text.contains("did you mean features?"), "{text}");
+    }
+
+    #[test]
+    fn what_mixes_samples_is_said_to() {
+        for name in ["batch_norm", "batch_norm2d", "BatchNorm2d"] {
+            let text = message(&format!("[[model.layers]]\ntype = \"{name}\"\n"));
+            let why = "its statistics mix the samples";
+            assert!(text.contains(why) && text.contains("group_norm or layer_norm"), "{text}");
+            assert!(!text.contains("did you mean"), "{text}");
+        }
+        let text = message("[train.rule]\ntype = \"mixup\"\n");
+        assert!(text.contains("it mixes samples") && !text.contains("did you mean"), "{text}");
     }
 
     #[test]

@@ -121,3 +121,12 @@ fn bad_arguments_are_told_apart() {
         fails(temp.path(), &line.split(' ').collect::<Vec<_>>(), &["delta", "[0, 1]"]);
     }
 }
+
+#[test]
+fn a_negative_count_is_told_by_the_name_of_its_flag() {
+    let temp = tempfile::tempdir().unwrap();
+    let flags = "dp epsilon --sampling-rate 0.1 --noise-multiplier 1 --delta 1e-5 --steps -10";
+    let output = run(temp.path(), &flags.split(' ').collect::<Vec<_>>());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("'-10' for '--steps"), "{text}");
+}

@@ -104,7 +104,7 @@ fn a_report_has_the_claim() {
 fn bad_input_is_named_and_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path();
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 17] = [
         ("--dp-sigma 0", &["noise_multiplier = 0", "positive"]),
         ("--dp-sigma -1", &["noise_multiplier = -1"]),
         ("--dp-epsilon 0", &["epsilon = 0"]),
@@ -117,6 +117,12 @@ fn bad_input_is_named_and_leaves_nothing() {
         ("--dp-sigma 1 --batch-size 5000", &["batch_size = 5000", "training samples"]),
         ("--dp-sigma 1 --rule free --eps 0.1", &["rule free", "choose"]),
         ("--dp-sigma 1 --rule madry --eps 0.1 --awp 0.01", &["rule awp", "choose"]),
+        ("--dp-sigma 1 --rule mixup", &["it mixes samples", "choose"]),
+        // What takes the shape or the number of the samples to know.
+        ("--dp-sigma 1e-200", &["no finite epsilon", "raise it"]),
+        ("--dp-sigma 1 --rule certified --eps 0.1", &["per-sample gradients"]),
+        ("--dp-epsilon 0.05 --dp-clipping quantile --batch-size 8", &["count_noise", "set it"]),
+        ("--dp-sigma 1 --rule madry --eps 500", &["eps = 500"]),
     ];
     for (flags, parts) in cases {
         let usual = ["train", "--model", "logistic", "--out", "run"];
@@ -124,4 +130,58 @@ fn bad_input_is_named_and_leaves_nothing() {
         fails(folder, &[&usual[..], &more].concat(), parts);
         assert_eq!(names(folder), [""; 0], "{flags} left files");
     }
+}
+
+/// All files of a folder within `folder`, with their contents.
+fn contents(folder: &Path, name: &str) -> Vec<(String, Vec<u8>)> {
+    let within = folder.join(name);
+    let files = names(&within).into_iter();
+    files.map(|file| (file.clone(), fs::read(within.join(file)).unwrap())).collect()
+}
+
+#[test]
+fn a_mistake_does_not_cost_an_unfinished_run() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let unfinished = folder.join("run/unfinished");
+    fs::create_dir_all(&unfinished).unwrap();
+    for file in ["config.toml", "ledger", "state.safetensors"] {
+        fs::write(unfinished.join(file), format!("the {file} of an earlier run")).unwrap();
+    }
+    let before = contents(folder, "run/unfinished");
+    for flags in ["--dp-sigma 1e-200", "--dp-sigma 1 --batch-size 5000", "--dp-sigma 0"] {
+        let usual = ["train", "--model", "logistic", "--epochs", "1", "--force", "--out", "run"];
+        let more: Vec<&str> = flags.split_whitespace().collect();
+        fails(folder, &[&usual[..], &more].concat(), &[]);
+        assert_eq!(names(&folder.join("run")), ["unfinished"], "{flags}");
+        assert!(contents(folder, "run/unfinished") == before, "{flags}");
+    }
+    // Without a mistake it is replaced.
+    private(folder, "run", "--dp-sigma 1 --force");
+    assert!(!unfinished.exists());
+}
+
+#[test]
+fn a_scale_that_was_learnt_from_the_data_is_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let line = |i: usize| format!("{},{},{}\n", (i * 7) % 10, (i * 3) % 11, i % 2);
+    fs::write(folder.join("t.csv"), (0..60).map(line).collect::<String>()).unwrap();
+    let warning = "the range that each column of t.csv was scaled by was learnt from the data";
+    let flags = "--data t.csv --batch-size 10";
+    let text = private(folder, "scaled", &format!("{flags} --dp-sigma 1"));
+    assert!(text.contains(warning) && text.contains("scale = \"none\""), "{text}");
+    let budget = &metrics(folder, "scaled")["training"]["privacy"];
+    assert!(budget["warnings"].to_string().contains("was learnt from the data"), "{budget}");
+    // Of private training alone, and where the range was not learnt it was not.
+    assert!(!private(folder, "plain", flags).contains(warning));
+    let config =
+        "[data]\nkind = \"csv\"\npath = \"t.csv\"\nscale = \"none\"\nbounds = [0.0, 10.0]\n";
+    fs::write(folder.join("run.toml"), config).unwrap();
+    let text = private(folder, "declared", "--config run.toml --batch-size 10 --dp-sigma 1");
+    assert!(!text.contains(warning), "{text}");
+    // In clients as well.
+    let flags = "federate simulate --model logistic --data t.csv --clients 2 --rounds 1 \
+                 --client-dp-sigma 1 --out clients";
+    assert!(succeeds(folder, &flags.split(' ').collect::<Vec<_>>()).contains(warning));
 }

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         ("noise::a_batch_of_nobody_is_noise_alone", noise::nobody),
         ("noise::gradients_make_room_for_the_count", noise::room_for_the_count),
         ("noise::same_seed_same_bits", noise::same_bits),
+        ("noise::attacks_and_dropout_draw_in_secret", noise::secret_draws),
         ("noise::the_bound_comes_to_the_quantile", noise::quantile),
         ("cost::every_step_is_told_before_it_is_taken", cost::told),
         ("cost::epsilon_is_that_of_the_steps", cost::epsilon),
@@ -62,6 +63,10 @@ const CONVOLUTIONS: &str = r#"{"input": [1, 6, 6], "classes": 3, "bounds": [0.0,
 const DENSE: &str = r#"{"input": [1, 6, 6], "classes": 3, "bounds": [0.0, 1.0], "layers": [
     {"type": "flatten"}, {"type": "linear", "features": 40}, {"type": "relu"},
     {"type": "linear", "features": 3}]}"#;
+
+const DROPOUT: &str = r#"{"input": [1, 6, 6], "classes": 3, "bounds": [0.0, 1.0], "layers": [
+    {"type": "flatten"}, {"type": "linear", "features": 40}, {"type": "relu"},
+    {"type": "dropout", "p": 0.5}, {"type": "linear", "features": 3}]}"#;
 
 fn network(device: &Device, json: &str) -> Result<Network> {
     let spec: ModelSpec =

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ("ghost::clipped_sum_keeps_its_bound", bounded),
         ("mechanism::noise_has_its_scale_and_the_mean_its_divisor", mechanism),
         ("contributions::portions_add_up_to_the_batch", portions),
+        ("clip::a_squared_norm_below_zero_counts_as_zero", below_zero),
         ("ghost::empty_batch_gives_zeros", empty),
         ("ghost::unused_parameter_has_gradient_zero", unused),
         ("ghost::other_uses_of_a_parameter_are_named", other_uses),
@@ -200,6 +201,19 @@ fn bounded(device: &Device) -> Outcome {
     let clipped = each.squared_norms()?.into_iter().reduce(|a, b| a + b).ok_or("no parameter")?;
     let factors = clip::factors(&clipped, bound)?.to_f64_vec()?;
     ensure(factors.iter().any(|f| *f < 1.0), || format!("nothing was clipped: {factors:?}"))
+}
+
+/// Gram norms are sums of terms that cancel: rounding can carry that of a short gradient below 0.
+fn below_zero(device: &Device) -> Outcome {
+    for dtype in [DType::F32, DType::F64] {
+        let squares = Tensor::from_f64(device, dtype, &[-1e-9, -1e-30, 0.0, 4.0], &[4])?;
+        let flat = clip::factors(&squares, 0.5)?.to_f64_vec()?;
+        ensure(flat == [1.0, 1.0, 1.0, 0.25], || format!("{dtype:?}: {flat:?}"))?;
+        let automatic = clip::automatic_factors(&squares, 1.0, 0.5)?.to_f64_vec()?;
+        let off = deviation(&automatic, &[2.0, 2.0, 2.0, 0.4]);
+        ensure(off <= 1e-6, || format!("{dtype:?}: {automatic:?}"))?;
+    }
+    Ok(())
 }
 
 /// Whatever the portions, their sums are those of the batch: layers are summed at once or kept, and

@@ -48,19 +48,19 @@ pub(crate) struct AuditDp {
     #[arg(long, allow_negative_numbers = true, required_unless_present = "run")]
     pub(crate) noise_multiplier: Option<f64>,
     /// Noisy steps.
-    #[arg(long, required_unless_present = "run")]
+    #[arg(long, allow_negative_numbers = true, required_unless_present = "run")]
     pub(crate) steps: Option<u64>,
     /// Probability with which the claim may fail.
     #[arg(long, allow_negative_numbers = true, required_unless_present = "run")]
     pub(crate) delta: Option<f64>,
     /// Canaries, each in the data or not by a coin: more show more, and take longer.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1000)]
     pub(crate) canaries: usize,
     /// Probability with which the audit refutes no claim that holds.
     #[arg(long, default_value_t = 0.95, allow_negative_numbers = true)]
     pub(crate) confidence: f64,
     /// Seed of the coins, the batches and the noise.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Epsilon that is claimed; what the accountant says if left out.
     #[arg(long, allow_negative_numbers = true)]

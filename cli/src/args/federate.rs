@@ -71,17 +71,17 @@ pub(crate) struct Join {
     pub(crate) alpha: Option<f64>,
     /// Rounds that the server is expected to have, over which a schedule runs; 10 unless the file says
     /// otherwise.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) rounds: Option<usize>,
     /// Leaves train_loss out of the metrics: for a federation of which other nodes train privately and tell
     /// none, because Flower's strategies want the same metrics of all.
     #[arg(long)]
     pub(crate) no_loss: bool,
     /// Seconds that the server may be away before the node gives up.
-    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 300, value_name = "SECONDS")]
     pub(crate) patience: u64,
     /// Updates that are kept in the folder, the last ones.
-    #[arg(long, default_value_t = 10, value_name = "COUNT")]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 10, value_name = "COUNT")]
     pub(crate) keep_updates: usize,
 }
 
@@ -98,13 +98,13 @@ pub(crate) struct Simulate {
     #[command(flatten)]
     pub(crate) train: Train,
     /// Clients.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) clients: Option<usize>,
     /// Rounds.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) rounds: Option<usize>,
     /// Clients of a round; all unless the file says otherwise.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) per_round: Option<usize>,
     /// How samples are divided among clients: iid, dirichlet (equal sizes) or dirichlet_by_class.
     #[arg(long)]
@@ -117,7 +117,7 @@ pub(crate) struct Simulate {
     pub(crate) server: Option<Vec<String>>,
     /// Byzantine clients that trimmed_mean, krum, multi_krum and bulyan count on; those that attack, or
     /// one, by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) byzantine: Option<usize>,
     /// mu of fedprox.
     #[arg(long, allow_negative_numbers = true)]
@@ -126,7 +126,7 @@ pub(crate) struct Simulate {
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) server_lr: Option<f64>,
     /// Clients that attack.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) attackers: Option<usize>,
     /// What they do.
     #[arg(long, help = attackers_help())]
@@ -144,10 +144,10 @@ pub(crate) struct Simulate {
     #[arg(long, value_parser = ["dropped", "partial"])]
     pub(crate) late: Option<String>,
     /// Rounds between two evaluations.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) evaluate_every: Option<usize>,
     /// Clients that are trained at once, each on a device of one thread; all cores by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) jobs: Option<usize>,
     /// Privacy of whole clients.
     #[command(flatten)]
@@ -176,7 +176,7 @@ pub(crate) struct ClientPrivacyFlags {
     #[arg(long, allow_negative_numbers = true, value_name = "NORM")]
     pub(crate) client_dp_clip: Option<f64>,
     /// Samples at which a client weighs 1, fewer in proportion; equal weights by default.
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SAMPLES")]
     pub(crate) client_dp_cap: Option<usize>,
     /// Draws noise and clients from the seed, so that the run repeats: it is not private then.
     #[arg(long)]

@@ -24,7 +24,7 @@ pub(crate) struct AuditedRun {
     #[arg(long)]
     pub(crate) backend: Option<String>,
     /// Seed of records, starts and noise; that of the run if left out.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
 }
 
@@ -62,10 +62,10 @@ pub(crate) struct AuditInversion {
     #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
     pub(crate) classes: Option<Vec<i64>>,
     /// Inversions of a class by attacks that begin at random.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 4)]
     pub(crate) per_class: usize,
     /// Steps at most.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,
     /// Step size in units of the range of values.
     #[arg(long, allow_negative_numbers = true)]
@@ -82,10 +82,10 @@ pub(crate) struct AuditInversion {
     #[arg(long, help = presets_help())]
     pub(crate) evaluator: Option<String>,
     /// Passes of the evaluator's training.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 5)]
     pub(crate) evaluator_epochs: usize,
     /// Training samples of the evaluator at most.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 10_000)]
     pub(crate) evaluator_samples: usize,
 }
 
@@ -97,10 +97,10 @@ pub(crate) struct AuditReconstruction {
     #[arg(long, value_delimiter = ',', default_value = "cosine", help = methods_help())]
     pub(crate) method: Vec<String>,
     /// Records to attack.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 4)]
     pub(crate) samples: usize,
     /// Records that share a gradient, an update or outputs.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1)]
     pub(crate) batch: usize,
     /// The attacker knows the labels instead of reading them off the gradient.
     #[arg(long)]
@@ -112,10 +112,10 @@ pub(crate) struct AuditReconstruction {
     #[arg(long)]
     pub(crate) double: bool,
     /// Steps of a start.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,
     /// Starts.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) restarts: Option<usize>,
     /// Step size in units of the range of values (cosine, updates, features).
     #[arg(long, allow_negative_numbers = true)]
@@ -124,13 +124,13 @@ pub(crate) struct AuditReconstruction {
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) tv: Option<f64>,
     /// Number of the layer whose outputs are seen, from 1 (features); the last if left out.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) layer: Option<usize>,
     /// Passes of a client over its records (updates).
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1)]
     pub(crate) local_epochs: usize,
     /// Records of a local step (updates).
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1)]
     pub(crate) local_batch: usize,
     /// Step size of a client (updates).
     #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
@@ -142,7 +142,7 @@ pub(crate) struct AuditReconstruction {
     #[arg(long, default_value_t = 0.0, requires = "clip", allow_negative_numbers = true)]
     pub(crate) noise_multiplier: f64,
     /// Training records of the convex model (database).
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 300)]
     pub(crate) records: usize,
     /// L2 penalty of the convex model (database).
     #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
@@ -169,7 +169,7 @@ pub(crate) struct AuditAttributes {
     )]
     pub(crate) attacks: Vec<String>,
     /// Members to attack, and non-members, at most.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 200)]
     pub(crate) samples: usize,
 }
 
@@ -181,13 +181,13 @@ pub(crate) struct AuditUpdates {
     #[arg(required = true)]
     pub(crate) nodes: Vec<PathBuf>,
     /// Round whose update is attacked; the last one by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) round: Option<u64>,
     /// Steps of the search for records.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1000)]
     pub(crate) steps: usize,
     /// Starts of the search.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1)]
     pub(crate) restarts: usize,
     /// The attacker knows the labels instead of reading them off the update.
     #[arg(long)]
@@ -196,7 +196,7 @@ pub(crate) struct AuditUpdates {
     #[arg(long, default_value_t = 20.0, allow_negative_numbers = true)]
     pub(crate) recovered_from: f64,
     /// Test samples that the node's are told from.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1000)]
     pub(crate) non_members: usize,
     /// Replaces the results of an earlier audit.
     #[arg(long)]
@@ -205,6 +205,6 @@ pub(crate) struct AuditUpdates {
     #[arg(long)]
     pub(crate) backend: Option<String>,
     /// Seed of starts and of the choice of test samples; that of the node by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
 }

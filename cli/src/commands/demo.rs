@@ -11,10 +11,10 @@ use inocula_core::model::Network;
 use inocula_core::nn::{Preset, init_params};
 use inocula_core::optim::{Adam, OptimizerConfig};
 use inocula_core::rng::Rng;
-use inocula_core::train::{Rule, Schedule, TrainConfig};
+use inocula_core::train::{Rule, Schedule, TrainConfig, fit};
 use inocula_core::{DType, Result};
 
-use super::train::train_one;
+use super::train;
 use crate::args::Demo;
 use crate::progress::{Bar, Training};
 use crate::reporting::{self, Setting};
@@ -43,8 +43,10 @@ pub(super) fn run(flags: &Demo, quiet: bool) -> Result<()> {
         let config = training(rule);
         let mut bar = Bar::new(quiet);
         let mut shown = Training { bar: &mut bar, name };
-        let report = train_one(&mut network, &train, &test, &config, &rng, &mut shown, None)?;
+        let own = rng.child("train");
+        let trained = fit(&mut network, &train, Some(&test), &config, &own, &mut shown)?;
         bar.clear();
+        let report = train::report(trained, &config, test.len());
         let baseline = contenders.is_empty();
         contenders.push(Contender { name: name.into(), network, baseline, training: Some(report) });
     }

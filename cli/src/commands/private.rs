@@ -3,6 +3,8 @@
 //! Any of the flags makes a training private; each replaces what the file says.
 
 use inocula_core::Result;
+use inocula_core::data::DataSource;
+use inocula_core::data::csv::Scale;
 use inocula_core::train::{Clipping, TrainConfig};
 
 use crate::args::PrivateFlags;
@@ -42,4 +44,18 @@ pub(super) fn configure(flags: &PrivateFlags, train: &mut TrainConfig) -> Result
     private.seeded |= dp_seeded;
     train.private = Some(private);
     Ok(())
+}
+
+/// What a reader has to know of how the data were read before believing an epsilon: a guarantee for
+/// samples of the data begins with samples that do not depend on each other.
+pub(super) fn scaled_by_the_data(data: &DataSource) -> Option<String> {
+    match data {
+        DataSource::Csv(table) if table.scale == Scale::Minmax => Some(format!(
+            "the range that each column of {} was scaled by was learnt from the data, where one sample \
+             can decide it for all others: epsilon does not cover that; scale the columns by ranges that \
+             are public, and set scale = \"none\" and bounds in [data]",
+            table.path.display()
+        )),
+        _ => None,
+    }
 }

@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use inocula_core::data::Dataset;
 use inocula_core::model::Network;
 use inocula_core::nn::init_params;
 use inocula_core::optim::OptimizerConfig;
 use inocula_core::report::TrainingReport;
 use inocula_core::rng::Rng;
-use inocula_core::train::{Observer, State, TrainConfig, Trained, fit, resume, warnings};
+use inocula_core::train::{Ready, TrainConfig, Trained, warnings};
 use inocula_core::{DType, Error, ErrorKind, Result, bail};
 
 use super::{private, rule};
@@ -28,12 +27,16 @@ pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
     let every = every(flags)?;
     let device = backends::open(&config.backend)?;
     let (train, test) = config.datasets()?;
-    config.train.check_for(train.len())?;
-    runs::prepare(out, "metrics.json", flags.run.force || flags.resume)?;
     let spec = config.model.spec(&train)?;
     let rng = Rng::new(config.seed);
     let params = init_params(&spec, &device, DType::F32, &rng.child("init"))?;
     let mut network = Network::new(spec, params, &device)?;
+    // What depends on the shape and the number of the samples could not be known before: whether all
+    // layers have gradients of samples, and the noise for an epsilon. It is known before anything is
+    // written, or an unfinished run removed with its ledger.
+    let own = rng.child("train");
+    let ready = Ready::new(&network, train.len(), &config.train, &own)?;
+    runs::prepare(out, "metrics.json", flags.run.force || flags.resume)?;
     if !flags.resume {
         begin_anew(out, flags.run.force)?;
     }
@@ -43,8 +46,11 @@ pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
     let shown = Training { bar: &mut bar, name: &name };
     let mut keeper = Keeper::new(shown, out, &config, train.len(), every);
     let state = if flags.resume { keeper.take_up(&device)? } else { None };
-    let training =
-        train_one(&mut network, &train, &test, &config.train, &rng, &mut keeper, state.as_ref())?;
+    let mut trained = ready.fit(state.as_ref(), &mut network, &train, Some(&test), &mut keeper)?;
+    if let Some(budget) = &mut trained.privacy {
+        budget.warnings.extend(private::scaled_by_the_data(&config.data));
+    }
+    let training = report(trained, &config.train, test.len());
     let ledger = keeper.ledger();
     bar.clear();
     let metrics = Metrics::of(&config, &network, &train, &test, Some(training))?;
@@ -55,29 +61,17 @@ pub(super) fn run(flags: &Train, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// Trains a network, from a state if there is one.
-pub(super) fn train_one(
-    network: &mut Network,
-    train: &Dataset,
-    test: &Dataset,
-    config: &TrainConfig,
-    rng: &Rng,
-    observer: &mut dyn Observer,
-    state: Option<&State>,
-) -> Result<TrainingReport> {
-    let rng = rng.child("train");
-    let Trained { history, privacy, seconds } = match state {
-        None => fit(network, train, Some(test), config, &rng, observer)?,
-        Some(state) => resume(state, network, train, Some(test), config, &rng, observer)?,
-    };
+/// What is told of a training that was judged on `held_out` samples after each epoch.
+pub(super) fn report(trained: Trained, config: &TrainConfig, held_out: usize) -> TrainingReport {
+    let Trained { history, privacy, seconds } = trained;
     let doubts = privacy.iter().flat_map(|budget| budget.warnings.iter().cloned());
-    Ok(TrainingReport {
+    TrainingReport {
         description: config.describe(),
         seconds,
-        warnings: warnings(&config.rule, &history).into_iter().chain(doubts).collect(),
+        warnings: warnings(config, held_out, &history).into_iter().chain(doubts).collect(),
         history,
         privacy,
-    })
+    }
 }
 
 /// The configuration of the run to be resumed, which flags must not change.

@@ -36,7 +36,7 @@ pub fn squared_norms(grads: &[Tensor]) -> Result<Tensor> {
 pub fn factors(squared_norms: &Tensor, bound: f64) -> Result<Tensor> {
     check_bound(bound)?;
     // max(norm / bound, 1) first: no division by a norm that may be 0, and exactly 1 within.
-    let excess = (squared_norms.sqrt() * (1.0 / bound)).maximum(&squared_norms.scalar(1.0));
+    let excess = (norms(squared_norms) * (1.0 / bound)).maximum(&squared_norms.scalar(1.0));
     let factors = squared_norms.fill(1.0) / excess;
     Ok(factors.check()?.clone())
 }
@@ -52,8 +52,15 @@ pub fn automatic_factors(squared_norms: &Tensor, bound: f64, gamma: f64) -> Resu
     if !(gamma > 0.0 && gamma.is_finite()) {
         bail!(Config, "clip: gamma = {gamma} must be positive and finite");
     }
-    let factors = squared_norms.fill(bound) / squared_norms.sqrt().affine(1.0, gamma);
+    let factors = squared_norms.fill(bound) / norms(squared_norms).affine(1.0, gamma);
     Ok(factors.check()?.clone())
+}
+
+/// The roots of squared norms. Where these come from Gram matrices (`dp::ghost`) they are sums of terms
+/// that cancel, and rounding can leave one a little below 0, whose root would be NaN and end the training:
+/// it counts as 0.
+pub(crate) fn norms(squared_norms: &Tensor) -> Tensor {
+    squared_norms.maximum(&squared_norms.scalar(0.0)).sqrt()
 }
 
 fn check_bound(bound: f64) -> Result<()> {

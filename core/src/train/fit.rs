@@ -1,5 +1,7 @@
 //! The training loop: epochs, what is measured after each, and who hears of it.
 
+use std::sync::LazyLock;
+
 use super::TrainConfig;
 use super::monitor::Monitor;
 use super::rule::Local;
@@ -85,8 +87,7 @@ pub fn fit(
     rng: &Rng,
     observer: &mut dyn Observer,
 ) -> Result<Trained> {
-    let whole = Local::default();
-    train_from((None, &whole), network, train, held_out, config, rng, observer)
+    Ready::new(network, train.len(), config, rng)?.fit(None, network, train, held_out, observer)
 }
 
 /// As [`fit`], for a client of a federation in one round, without held-out data.
@@ -101,7 +102,8 @@ pub(crate) fn fit_local(
     rng: &Rng,
     observer: &mut dyn Observer,
 ) -> Result<Trained> {
-    train_from((None, local), network, train, None, config, rng, observer)
+    let ready = Ready::local(network, train.len(), config, local, rng)?;
+    ready.fit(None, network, train, None, observer)
 }
 
 /// Goes on with a training from `state`: the arguments are those that [`fit`] got, and the weights of
@@ -119,46 +121,97 @@ pub fn resume(
     rng: &Rng,
     observer: &mut dyn Observer,
 ) -> Result<Trained> {
-    let whole = Local::default();
-    train_from((Some(state), &whole), network, train, held_out, config, rng, observer)
+    let ready = Ready::new(network, train.len(), config, rng)?;
+    ready.fit(Some(state), network, train, held_out, observer)
 }
 
-fn train_from(
-    (state, local): (Option<&State>, &Local),
-    network: &mut Network,
-    train: &Dataset,
-    held_out: Option<&Dataset>,
-    config: &TrainConfig,
-    rng: &Rng,
-    observer: &mut dyn Observer,
-) -> Result<Trained> {
-    config.check()?;
-    if train.is_empty() {
-        bail!(Data, "train: the training data are empty");
+/// The training of [`fit`], which is no client's in a round.
+static WHOLE: LazyLock<Local> = LazyLock::new(Local::default);
+
+/// A training that may begin: everything that can be known before its first step has been checked, and
+/// the noise that keeps within an epsilon has been found. So what is not to be lost to a mistake in a
+/// configuration can be replaced between [`Ready::new`] and [`Ready::fit`].
+pub struct Ready<'a> {
+    run: Run<'a>,
+    config: &'a TrainConfig,
+    samples: usize,
+    rng: &'a Rng,
+}
+
+impl<'a> Ready<'a> {
+    /// For the training of `network` on `samples` samples. It needs none of them: what a sample looks
+    /// like, the network says, and how many there are decides what a noise costs.
+    ///
+    /// # Errors
+    /// A constant is out of range; the rule does not go with the network or with privacy; no noise
+    /// gives the epsilon that was asked for; or the device failed.
+    pub fn new(
+        network: &Network,
+        samples: usize,
+        config: &'a TrainConfig,
+        rng: &'a Rng,
+    ) -> Result<Self> {
+        Ready::local(network, samples, config, &WHOLE, rng)
     }
-    config.check_for(train.len())?;
-    let mut run = Run::new(network, train.len(), config, local, rng)?;
-    if let Some(state) = state {
-        run.restore(state, network)?;
+
+    /// As [`Ready::new`], for a client of a federation in one round.
+    pub(crate) fn local(
+        network: &Network,
+        samples: usize,
+        config: &'a TrainConfig,
+        local: &'a Local,
+        rng: &'a Rng,
+    ) -> Result<Self> {
+        config.check()?;
+        if samples == 0 {
+            bail!(Data, "train: the training data are empty");
+        }
+        config.check_for(samples)?;
+        let run = Run::new(network, samples, config, local, rng)?;
+        Ok(Ready { run, config, samples, rng })
     }
-    let judge = held_out.map(|data| {
-        let (attack, samples) = (config.monitor.as_ref(), config.monitor_samples);
-        Monitor::new(attack, samples, data, run.place(), rng)
-    });
-    let judge = judge.transpose()?;
-    observer.checkpoint(&|| run.state(network))?;
-    while run.epochs_done() < config.epochs {
-        run.epoch(network, train, observer)?;
-        let (released, epoch) = (run.released(network), run.epochs_done() + 1);
-        let record = match &judge {
-            Some(judge) => judge.record(released.as_ref().unwrap_or(network), epoch)?,
-            None => EpochRecord { epoch, ..EpochRecord::default() },
-        };
-        observer.epoch(&run.end_epoch(record, train.len())?)?;
+
+    /// Trains as [`fit`] does, or goes on from `state` as [`resume`] does; `network` is the one that
+    /// was checked.
+    ///
+    /// # Errors
+    /// The data are not as many as were said, the state is of another training, the loss became NaN,
+    /// the device failed, or the observer stopped.
+    pub fn fit(
+        self,
+        state: Option<&State>,
+        network: &mut Network,
+        train: &Dataset,
+        held_out: Option<&Dataset>,
+        observer: &mut dyn Observer,
+    ) -> Result<Trained> {
+        let Ready { mut run, config, samples, rng } = self;
+        if train.len() != samples {
+            let n = train.len();
+            bail!(Usage, "train: {n} samples where {samples} were said; pass the same data");
+        }
+        if let Some(state) = state {
+            run.restore(state, network)?;
+        }
+        let judge = held_out.map(|data| {
+            let (attack, samples) = (config.monitor.as_ref(), config.monitor_samples);
+            Monitor::new(attack, samples, data, run.place(), rng)
+        });
+        let judge = judge.transpose()?;
+        observer.checkpoint(&|| run.state(network))?;
+        while run.epochs_done() < config.epochs {
+            run.epoch(network, train, observer)?;
+            let (released, epoch) = (run.released(network), run.epochs_done() + 1);
+            let record = match &judge {
+                Some(judge) => judge.record(released.as_ref().unwrap_or(network), epoch)?,
+                None => EpochRecord { epoch, ..EpochRecord::default() },
+            };
+            observer.epoch(&run.end_epoch(record, train.len())?)?;
+        }
+        if let Some(released) = run.released(network) {
+            *network = released;
+        }
+        let privacy = run.budget()?;
+        Ok(Trained { seconds: run.seconds(), history: run.into_history(), privacy })
     }
-    if let Some(released) = run.released(network) {
-        *network = released;
-    }
-    let privacy = run.budget()?;
-    Ok(Trained { seconds: run.seconds(), history: run.into_history(), privacy })
 }

@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
     /// One step of the optimiser; the mean loss before it.
     fn update(&mut self, network: &mut Network, batch: &Batch<'_>) -> Result<f64> {
         let params = network.params().tracked();
-        let mut dropout = self.dropout();
+        let mut dropout = dropout(self.rng, self.at.step);
         let noise = self.carried.as_mut().map(|carried| carried.variable(batch.x));
         let made = match &noise {
             None => self.rule.inputs(network, batch, self.rng)?,
@@ -260,16 +260,18 @@ impl<'a> Run<'a> {
         rows: &[usize],
         observer: &mut dyn Observer,
     ) -> Result<(f64, f64)> {
-        let (mut dropout, progress) = (self.dropout(), self.progress());
+        let progress = self.progress();
         let Some(private) = &mut self.private else {
             bail!(Usage, "train: a private step of a training that is not private");
         };
+        let rng = private.draws().clone();
+        let mut dropout = dropout(&rng, self.at.step);
         let (mut sums, mut total) = (Sums::default(), None);
         for ids in rows.chunks(private.portion(rows.len())) {
             let params = network.params().tracked();
             let (x, y) = self.place.tensors(train, ids)?;
             let batch = Batch { x: &x, y: &y, ids, step: self.at.step as u64, progress };
-            let losses = self.rule.losses(network, &params, &batch, &mut dropout, self.rng)?;
+            let losses = self.rule.losses(network, &params, &batch, &mut dropout, &rng)?;
             private.add(&mut sums, &PerSample::of(&losses, &params.values())?)?;
             let loss = losses.detach().sum_all();
             total = Some(total.map_or(loss.clone(), |sum: Tensor| sum + loss));
@@ -289,11 +291,6 @@ impl<'a> Run<'a> {
     /// Share of the training that is behind.
     fn progress(&self) -> f64 {
         self.local.progress(self.at.step as f64 / self.steps as f64)
-    }
-
-    /// The randomness of dropout in this step.
-    fn dropout(&self) -> Rng {
-        self.rng.child("dropout").index(self.at.step as u64)
     }
 
     /// Moves the weights along `grads`.
@@ -317,4 +314,9 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// The randomness of dropout in a step.
+fn dropout(rng: &Rng, step: usize) -> Rng {
+    rng.child("dropout").index(step as u64)
 }

@@ -1,12 +1,13 @@
 //! The noise of a step: that it is there, how much, and what decides it.
 
+use inocula_core::attack::{AttackConfig, Norm, Pgd};
 use inocula_core::dp::accounting::Mechanism;
 use inocula_core::rng::Rng;
-use inocula_core::train::{Clipping, Observer, Rule, fit};
+use inocula_core::train::{Clipping, Observer, Private, Rule, fit};
 use inocula_core::{Device, Error, ErrorKind, Result};
 use inocula_tests::harness::{Outcome, ensure};
 
-use super::{DENSE, SILENT, config, data, moved, network, private, train, weights};
+use super::{DENSE, DROPOUT, SILENT, config, data, moved, network, private, train, weights};
 
 /// Stops a training before a step.
 struct StopAt(usize);
@@ -82,6 +83,34 @@ pub(super) fn room_for_the_count(device: &Device) -> Outcome {
         let budget = trained.privacy.ok_or("no budget")?;
         ensure(budget.noise_multiplier == sigma, || {
             format!("{}: {} is accounted", clipping.name(), budget.noise_multiplier)
+        })?;
+    }
+    Ok(())
+}
+
+/// All samples in each batch and no noise to speak of: what differs between two runs with one seed is what
+/// attacks and dropout drew, which nobody may know either. A training without such draws repeats.
+pub(super) fn secret_draws(device: &Device) -> Outcome {
+    let pgd = AttackConfig::Pgd(Pgd { steps: 1, ..Pgd::new(Norm::Linf, 0.2) });
+    for (what, json, rule) in [
+        ("nothing", DENSE, Rule::Standard {}),
+        ("dropout", DROPOUT, Rule::Standard {}),
+        ("a random start", DENSE, Rule::Madry { attack: pgd }),
+    ] {
+        let end = |seeded: bool| -> Result<Vec<f64>> {
+            let mut network = network(device, json)?;
+            let private = Private { seeded, ..private(SILENT, Clipping::Flat { bound: 1.0 }) };
+            train(&mut network, &data(12)?, &config(1, 12, rule.clone(), private), 1)?;
+            Ok(weights(&network)?.concat())
+        };
+        let apart = |seeded: bool| -> Result<f64> {
+            let (a, b) = (end(seeded)?, end(seeded)?);
+            Ok(a.iter().zip(&b).fold(0.0, |most, (a, b)| (a - b).abs().max(most)))
+        };
+        let (secret, known) = (apart(false)?, apart(true)?);
+        ensure(known == 0.0, || format!("{what}: a seeded run differs by {known}"))?;
+        ensure((secret > 1e-4) == (what != "nothing"), || {
+            format!("{what}: two private runs with one seed differ by {secret}")
         })?;
     }
     Ok(())

@@ -229,7 +229,7 @@ impl Clipper {
                 (clip::automatic_factors(&total, bound, gamma)?, None)
             }
             Clipping::Quantile { .. } => {
-                let within = total.sqrt().le(&total.scalar(bound)).sum_all();
+                let within = clip::norms(&total).le(&total.scalar(bound)).sum_all();
                 (clip::factors(&total, bound)?, Some(within.check()?.clone()))
             }
             Clipping::Flat { .. } | Clipping::PerLayer { .. } => {

@@ -20,8 +20,8 @@ pub(super) fn check(rule: &CheckedRule, name: &str) -> Result<()> {
         None => Ok(()),
         Some(why) => bail!(
             Config,
-            "private: rule {name} gives no privacy: {why}; choose standard, madry, trades, mart or \
-             fast with an attack on each sample by itself, or train without the section"
+            "private: rule {name} gives no privacy: {why}; choose standard, noise, madry, trades, \
+             mart or fast with an attack on each sample by itself, or train without the section"
         ),
     }
 }

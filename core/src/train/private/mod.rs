@@ -6,8 +6,8 @@
 //! the parts are how gradients are clipped ([`Clipping`]), how the noise changes ([`NoiseSchedule`]),
 //! what may not be combined (`lemma`), one step (`step`), and what it all cost (`account`).
 //!
-//! What the noise is drawn from, and which samples a batch has, must stay secret: both come from
-//! `secret` and nowhere else.
+//! What the noise is drawn from, which samples a batch has, and what attacks and dropout draw must stay secret:
+//! all of it comes from `secret` and nowhere else.
 
 mod account;
 mod average;
@@ -56,8 +56,8 @@ pub struct Private {
     /// released. It costs no privacy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<f64>,
-    /// Whether noise and batches follow from the seed of the training, so that it repeats, and is not
-    /// private. By default they come from the operating system.
+    /// Whether noise, batches, attacks and dropout follow from the seed of the training, so that it repeats, and
+    /// is not private. By default they come from the operating system.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub seeded: bool,
 }

@@ -1,8 +1,11 @@
-//! What an adversary must not be able to repeat: which samples each batch has, and the noise.
+//! What an adversary must not be able to repeat: which samples each batch has, the noise, and what attacks and
+//! dropout draw.
 //!
-//! All of it is drawn here, so that the generator is decided in one place. The attacks and dropout of
-//! a rule draw from the generator of the training: the guarantee holds whatever they draw, as long as
-//! it does not depend on the data.
+//! All of it comes from here, so that the generator is decided in one place. Random starts and masks are of it
+//! because the guarantee compares two data sets of which one has a record more: whoever knows every draw knows
+//! that the record moves the draws of those behind it in the batch, whose gradients then differ too, and the
+//! sums by many clipping bounds. As draws that nobody knows, they are as likely for the one as for the other,
+//! sample by sample, and what differs is the record.
 
 use crate::Result;
 use crate::dp::noise;
@@ -11,6 +14,7 @@ use crate::rng::Rng;
 /// The source of all secret randomness of a training.
 pub(super) struct Secret {
     source: noise::Secret,
+    draws: Rng,
 }
 
 impl Secret {
@@ -24,7 +28,11 @@ impl Secret {
             true => noise::Secret::seeded(&rng.child("private")),
             false => noise::Secret::from_os()?,
         };
-        Ok(Secret { source })
+        let draws = match seeded {
+            true => rng.clone(),
+            false => source.child("draws").generator(),
+        };
+        Ok(Secret { source, draws })
     }
 
     /// What a reader has to know about the source before believing an epsilon.
@@ -38,6 +46,11 @@ impl Secret {
     /// The generator of batches.
     pub(super) fn batches(&self) -> Rng {
         self.source.child("batches").generator()
+    }
+
+    /// The generator of attacks and dropout.
+    pub(super) fn draws(&self) -> &Rng {
+        &self.draws
     }
 
     /// The noise on the gradients of step `step`.

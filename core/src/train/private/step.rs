@@ -81,6 +81,11 @@ impl PrivateRun {
         contributions::portion(samples, self.capacity)
     }
 
+    /// The generator that attacks and dropout draw from.
+    pub(in crate::train) fn draws(&self) -> &Rng {
+        self.secret.draws()
+    }
+
     /// Adds the clipped gradients of some samples to the sums of a step.
     pub(in crate::train) fn add(&self, sums: &mut Sums, each: &PerSample) -> Result<()> {
         let Sums { means, within } = sums;
