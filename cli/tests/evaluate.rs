@@ -115,7 +115,14 @@ fn flags_ask_for_every_mode() {
     assert_eq!(steps, [1, 3]);
     assert_eq!(report.also[0].name, "adversarial");
     assert_eq!((report.also[0].attacked, report.also[0].models.len()), (40, 2));
+    // The same on the further data.
+    let there = report.also[0].transfer.as_ref().unwrap();
+    assert_eq!((&there.sources, &there.targets), (&matrix.sources, &matrix.targets));
+    for (i, model) in report.also[0].models.iter().enumerate() {
+        assert_eq!(Some(there.values[i][i]), model.robust_accuracy);
+    }
     let page = fs::read_to_string(folder.join("report/report.html")).unwrap();
+    assert!(page.contains(" on adversarial</h3>"));
     assert!(page.contains("Attacks by what they see") && !page.contains("<script"));
 }
 

@@ -26,7 +26,7 @@ pub(super) fn plan(flags: &Evaluate) -> Result<Plan> {
     plan.threat = threat;
     attacks(flags, &mut plan, rescaled)?;
     if eps > 0.0 && (plan.radii.is_empty() || rescaled) {
-        plan.radii = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0].iter().map(|f| f * eps).collect();
+        plan.radii = radii(threat);
     }
     modes(flags, &mut plan)?;
     plan.samples = flags.samples.or(plan.samples);
@@ -72,6 +72,17 @@ fn attacks(flags: &Evaluate, plan: &mut Plan, rescaled: bool) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Budgets around that of the plan; in L0, which counts values, whole ones.
+fn radii(threat: Threat) -> Vec<f64> {
+    let all = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0].map(|f| f * threat.eps);
+    if threat.norm != Norm::L0 {
+        return all.to_vec();
+    }
+    let mut whole: Vec<f64> = all.into_iter().map(f64::round).filter(|r| *r >= 1.0).collect();
+    whole.dedup();
+    whole
 }
 
 /// The other modes of evaluation.
@@ -147,4 +158,16 @@ fn bound(name: &str) -> Result<Certify> {
         bail!(Config, "--certify {name:?} is not one of {}{hint}", names.join(", "));
     };
     Ok(Certify { method, eps: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn radii_in_l0_are_whole() {
+        assert_eq!(radii(Threat::new(Norm::L0, 3.0)), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(radii(Threat::new(Norm::L0, 1.0)), [1.0, 2.0]);
+        assert_eq!(radii(Threat::new(Norm::Linf, 0.1)).len(), 7);
+    }
 }

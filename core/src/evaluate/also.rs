@@ -1,12 +1,15 @@
-//! The models on further data sets: the same classes from elsewhere, clean and attacked.
+//! The models on further data sets: the same classes from elsewhere, clean, attacked, and shown the
+//! examples of the others.
 
+use super::entry::Entry;
 use super::tally::Tally;
+use super::transfer::{Party, shown};
 use super::{Judge, Progress, place};
-use crate::attack::{Aim, perturb_rows};
+use crate::attack::{Aim, AttackConfig, perturb_rows};
 use crate::data::Dataset;
 use crate::metrics::Confusion;
 use crate::model::predict_rows;
-use crate::report::{OtherData, OtherDataModel};
+use crate::report::{OtherData, OtherDataModel, TransferMatrix};
 use crate::{Result, bail};
 
 /// Checks that every further data set has samples like those of `test`, and the same classes.
@@ -57,45 +60,28 @@ impl Judge<'_> {
     }
 
     fn on(&self, data: &Dataset, number: usize, progress: Progress<'_>) -> Result<OtherData> {
-        let strongest = self.plan.strongest();
         let wanted = self.plan.samples.unwrap_or(data.len()).min(data.len());
         let mut rows = self.rng.child("also").index(number as u64).choose(data.len(), wanted);
         rows.sort_unstable();
-        let labels: Vec<i64> = rows.iter().map(|&r| data.labels[r]).collect();
-        let all: Vec<usize> = (0..data.len()).collect();
         let mut models = Vec::new();
         for contender in self.contenders {
-            let (network, place) = (&contender.network, place(&contender.network));
-            let phase = format!("{} on {}", contender.name, data.name);
-            let (mut done, total) = (0, rows.len());
-            progress(&phase, 0, total)?;
-            let predictions = predict_rows(network, data, &all, &place)?;
+            let all: Vec<usize> = (0..data.len()).collect();
+            let place = place(&contender.network);
+            let predictions = predict_rows(&contender.network, data, &all, &place)?;
             let confusion = Confusion::from_labels(&data.labels, &predictions, self.test.classes)?;
-            let mut robust_accuracy = None;
-            if let Some(config) = strongest {
-                let outcome = perturb_rows(
-                    &*config.check()?,
-                    network,
-                    data,
-                    &rows,
-                    Aim::Untargeted,
-                    &place,
-                    &self.rng.child("attack"),
-                    &mut |n| {
-                        done += n;
-                        progress(&phase, done, total)
-                    },
-                )?;
-                let clean: Vec<i64> = rows.iter().map(|&r| predictions[r]).collect();
-                let mut tally = Tally::new(&labels, &clean, self.test.classes, false);
-                tally.add(Aim::Untargeted, &outcome.predictions);
-                robust_accuracy = Some(tally.robust_accuracy()?);
-            }
             models.push(OtherDataModel {
                 model: contender.name.clone(),
                 clean_accuracy: confusion.accuracy(),
-                robust_accuracy,
+                robust_accuracy: None,
             });
+        }
+        let strongest = self.plan.strongest();
+        let transfer = strongest.map(|config| self.shown_on(config, data, &rows, progress));
+        let transfer = transfer.transpose()?;
+        if let Some(matrix) = &transfer {
+            for (i, model) in models.iter_mut().enumerate() {
+                model.robust_accuracy = Some(matrix.values[i][i]);
+            }
         }
         let threat = self.plan.threat;
         Ok(OtherData {
@@ -107,6 +93,46 @@ impl Judge<'_> {
                 format!("{} {} {}", config.label(), threat.norm.symbol(), threat.eps)
             }),
             models,
+            transfer: transfer.filter(|m| m.sources.len() > 1 || m.targets.len() > 1),
         })
+    }
+
+    /// The accuracy that examples of every maker on some of `data` leave of every viewer.
+    fn shown_on(
+        &self,
+        config: &AttackConfig,
+        data: &Dataset,
+        rows: &[usize],
+        progress: Progress<'_>,
+    ) -> Result<TransferMatrix> {
+        let labels: Vec<i64> = rows.iter().map(|&r| data.labels[r]).collect();
+        let viewers = self.viewers();
+        let clean = |v: &Party<'_>| predict_rows(v.network, data, rows, &place(v.network));
+        let cleans: Vec<Vec<i64>> = viewers.iter().map(clean).collect::<Result<_>>()?;
+        let attack = config.check()?;
+        let mut tallies = Vec::new();
+        for (source, maker) in self.makers().iter().enumerate() {
+            let phase = format!("{} on {}", maker.name, data.name);
+            let (mut done, total) = (0, rows.len());
+            progress(&phase, 0, total)?;
+            let (at, rng, aim) = (place(maker.network), self.rng.child("attack"), Aim::Untargeted);
+            let outcome =
+                perturb_rows(&*attack, maker.network, data, rows, aim, &at, &rng, &mut |n| {
+                    done += n;
+                    progress(&phase, done, total)
+                })?;
+            let mut row = Vec::new();
+            for (target, viewer) in viewers.iter().enumerate() {
+                let mut tally = Tally::new(&labels, &cleans[target], self.test.classes, false);
+                let seen = match source == target && source < self.contenders.len() {
+                    true => outcome.predictions.clone(),
+                    false => shown(viewer.network, &outcome.adversarial, &place(viewer.network))?,
+                };
+                tally.add(aim, &seen);
+                row.push(tally);
+            }
+            tallies.push(row);
+        }
+        self.matrix(&Entry::from(config.clone()), &tallies)
     }
 }

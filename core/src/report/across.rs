@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::TransferMatrix;
 use crate::metrics::Norm;
 
 /// Accuracy of one model as one attack takes more steps within the same budget: a security curve. A curve
@@ -46,6 +47,10 @@ pub struct OtherData {
     pub attack: String,
     /// One entry a model, in the order of the comparison.
     pub models: Vec<OtherDataModel>,
+    /// What the attack's examples leave of each model, whichever model they were made on; absent of one
+    /// model alone, and where nothing was attacked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferMatrix>,
 }
 
 /// A model on another data set.

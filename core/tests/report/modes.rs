@@ -73,6 +73,7 @@ fn full() -> Report {
         attacked: 100,
         attack: "PGD-40 L∞ 0.1".into(),
         models: report.models.iter().map(on).collect(),
+        transfer: report.transfer.first().cloned(),
     });
     report
 }
@@ -86,15 +87,16 @@ fn every_mode_is_on_the_page() {
     }
     let tags = parse(&page).unwrap();
     check_numbers(&tags).unwrap();
-    // Besides the fourteen: steps, certificates, sizes, classes, other data, calibration.
+    // Besides the fourteen: steps, certificates, sizes, classes, other data and transfer there, calibration.
     let drawings = tags.iter().filter(|t| t.name == "svg" && t.get("role").is_some()).count();
-    assert_eq!(drawings, 20);
+    assert_eq!(drawings, 21);
     for part in [
         "Accuracy as pgd L∞ 0.1 takes more steps",
         "Certified against attacked, crown L∞ 0.1",
         "Samples fooled within a size, DDN-300 L2",
         "Accuracy under attack, class by class",
         "PGD-40 L∞ 0.1 on other data",
+        " on another hand",
         "Confidence and accuracy",
         "Attacks by what they see",
         "Members that an attack is sure of",

@@ -10,7 +10,11 @@ pub(super) fn body(report: &Report) -> String {
     let steps = steps::figure_of(report).into_iter();
     let certificates = certificates::figures(report);
     let sizes = sizes::figures(report);
-    let transfers = report.transfer.iter().map(transfer);
+    let transfers = report.transfer.iter().map(|matrix| transfer(matrix, ""));
+    let elsewhere = report.also.iter().filter_map(|data| {
+        data.transfer.as_ref().map(|matrix| transfer(matrix, &format!(" on {}", data.name)))
+    });
+    let transfers = transfers.chain(elsewhere);
     let figures = curves.chain(steps).chain(certificates).chain(sizes);
     let figures = figures.chain(classes::figure_of(report)).chain(also::figure_of(report));
     let tables = [access::table_of(report), sizes::table_of(report), also::table_of(report)];
@@ -79,14 +83,14 @@ pub(super) fn describe(lines: &[Line]) -> String {
     each.collect::<Vec<String>>().join(" ")
 }
 
-fn transfer(matrix: &TransferMatrix) -> String {
+fn transfer(matrix: &TransferMatrix, place: &str) -> String {
     let (quantity, deep) = match matrix.quantity {
         TransferQuantity::RobustAccuracy => ("accuracy of the target", false),
         TransferQuantity::SuccessRate => ("success rate on the target", true),
         TransferQuantity::TargetedRate => ("share led to the class aimed at", true),
     };
     let title = format!(
-        "Transfer of {} {} {}",
+        "Transfer of {} {} {}{place}",
         matrix.attack,
         matrix.norm.symbol(),
         format::number(matrix.epsilon)
