@@ -9,6 +9,7 @@ use inocula_core::{Arg, Result, Shape};
 
 use crate::buf::{Buf, Ctx, operand};
 use crate::columns::{Columns, geometry};
+use crate::direct::four;
 use crate::elem::Float;
 use crate::matmul::{Matrix, gemm, matrix_mut, parallel_gemm, work};
 
@@ -84,10 +85,6 @@ impl Sizes {
     fn scratch(&self) -> usize {
         if self.columns.is_image() { 0 } else { self.columns.rows() * self.columns.count() }
     }
-}
-
-fn four(shape: Shape) -> [usize; 4] {
-    [shape[0], shape[1], shape[2], shape[3]]
 }
 
 /// `(x, w)` or `(x, w, bias)`: the convolution, plus the bias if there is one, and the ReLU if asked.

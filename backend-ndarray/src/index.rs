@@ -10,7 +10,7 @@ use crate::buf::{Array, Buf, Ctx, exclusive, operand, own};
 use crate::elem::Elem;
 
 /// The indexed axis of an array: its extent, and how many elements lie between its neighbours.
-fn around(shape: Shape, axis: usize) -> (usize, usize) {
+pub(crate) fn around(shape: Shape, axis: usize) -> (usize, usize) {
     (shape[axis], shape[axis + 1..].iter().product())
 }
 

@@ -3,8 +3,8 @@
 //! Those of f32 are made on the tiles of `sgemm`. Those of f64, and of f32 in forms that have no tile,
 //! reach `matrixmultiply` through `ndarray`, unless they have one row or column.
 //!
-//! Splits are over rows or columns of the result, never over the inner size, so every element is
-//! the same sum in the same order whatever the number of threads. A product with one row or column
+//! Splits are over rows or columns of the result, never over the inner size, and begin at multiples of
+//! the tiles, so that what a thread adds up depends on the shape and the number of threads alone. A product with one row or column
 //! skips the packing of the general kernel, which would cost as much as the product itself.
 
 use std::ops::Range;

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::buf::{Array, Ctx};
 use crate::elem::Elem;
+use crate::index::around;
 use crate::order::{inverse, permuted};
 
 /// Elements of a block of a sum.
@@ -206,7 +207,7 @@ fn add_rows<T: Elem>(plan: &Plan, x: &[T], first: usize, count: usize, total: &m
 /// The largest along `axis`, which stays in `shape` with extent 1.
 pub(crate) fn max<T: Elem>(ctx: &Ctx, x: &Array<T>, axis: usize, shape: Shape) -> Array<T> {
     ctx.make(shape, |out| {
-        let (extent, inner) = lanes(x.shape(), axis);
+        let (extent, inner) = around(x.shape(), axis);
         let x = ctx.dense(x);
         each_lane(
             ctx,
@@ -230,7 +231,7 @@ pub(crate) fn max<T: Elem>(ctx: &Ctx, x: &Array<T>, axis: usize, shape: Shape) -
 /// Index of the first largest along `axis`, which stays in `shape` with extent 1.
 pub(crate) fn argmax<T: Elem>(ctx: &Ctx, x: &Array<T>, axis: usize, shape: Shape) -> Array<i64> {
     ctx.make(shape, |out| {
-        let (extent, inner) = lanes(x.shape(), axis);
+        let (extent, inner) = around(x.shape(), axis);
         let x = ctx.dense(x);
         each_lane(ctx, &x, extent * inner, out, inner, Vec::new, |largest: &mut Vec<T>, x, out| {
             largest.clear();
@@ -246,11 +247,6 @@ pub(crate) fn argmax<T: Elem>(ctx: &Ctx, x: &Array<T>, axis: usize, shape: Shape
             }
         });
     })
-}
-
-/// Extent of `axis`, and how many elements lie between neighbours along it.
-fn lanes(shape: Shape, axis: usize) -> (usize, usize) {
-    (shape[axis], shape[axis + 1..].iter().product())
 }
 
 /// Calls `body` for each part of `x` of `from` elements and the `to` results it has in `out`.

@@ -3,7 +3,9 @@
 //! The form decides which tile: rows of `a` against packed panels of `b`; inner products where `b`
 //! is a transposed row-major matrix and there are too few rows to pay for packing it; outer products
 //! where `a` is a transposed row-major matrix. The inner size is cut in pieces that depend on
-//! nothing else, so an element has the same bits however the result is split.
+//! nothing else, so within a form an element has the same bits however the result is split. The form
+//! depends on the size of the part: a last part of few rows may round differently from the same rows of
+//! a whole, so other numbers of threads may give other bits.
 
 use std::cell::RefCell;
 
@@ -241,9 +243,6 @@ fn outer_products(
     c: &mut ArrayViewMut2<'_, f32>,
     accumulate: bool,
 ) {
-    if !accumulate && a.rows == 0 {
-        c.fill(0.0);
-    }
     let rows: Vec<usize> = (0..a.columns).collect();
     PANEL.with_borrow_mut(|panel| {
         for first in (0..a.rows).step_by(DEEP) {

@@ -7,7 +7,7 @@
 /// An instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isa {
-    /// x86-64 with AVX-512F: 32 registers of 16 lanes.
+    /// x86-64 with AVX-512F, and with AVX2 and FMA, which kernels for it use too: 32 registers of 16 lanes.
     Avx512,
     /// x86-64 with AVX2 and FMA: 16 registers of 8 lanes.
     Avx2,
@@ -35,7 +35,7 @@ impl Isa {
     pub(crate) fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => is_x86_feature_detected!("avx512f"),
+            Isa::Avx512 => is_x86_feature_detected!("avx512f") && Isa::Avx2.is_available(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "aarch64")]
@@ -70,7 +70,7 @@ impl Isa {
 }
 
 /// # Safety
-/// The machine has AVX-512F.
+/// The machine has AVX-512F, AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn run_avx512<R>(work: impl FnOnce() -> R) -> R {

@@ -105,7 +105,7 @@ impl Terms {
 }
 
 /// # Safety
-/// The machine has AVX-512F; as [`all`].
+/// The machine has AVX-512F, AVX2 and FMA; as [`all`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn avx512(terms: &[Term], from: &[f32], accumulate: bool, out: &mut [f32]) {

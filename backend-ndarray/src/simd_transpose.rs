@@ -63,7 +63,7 @@ mod x86 {
     const EDGE: usize = 16;
 
     /// # Safety
-    /// The machine has AVX-512F; every row of `x` and every column of the result is in its slice.
+    /// The machine has AVX-512F, AVX2 and FMA; every row of `x` and every column of the result is in its slice.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn transpose(x: Matrix<'_, f32>, width: usize, out: &mut [f32]) {
         for top in (0..x.rows).step_by(EDGE) {
