@@ -1,8 +1,8 @@
 //! `inocula audit dp`: attacks this program's own noisy steps, and says whether they leak more than
 //! is claimed.
 //!
-//! It runs what training runs: gradients of samples through the backend, clipping, the sum, noise. A
-//! refuted claim is a failure with exit status 1, so that a script stops there.
+//! It runs what training runs, gradients of samples through the backend, flat clipping and the sum, with
+//! noise of a seed. A refuted claim is a failure with exit status 1, so that a script stops there.
 
 use inocula_core::dp::accounting::{Accountant, Mechanism as Accounted, Sampling, Spent};
 use inocula_core::dp::audit::{
