@@ -15,7 +15,7 @@
  *   A text of lines, in a section called ".inocula" ("__DATA,__inocula" on Apple systems) and in the
  *   table. The host lists backends by reading the section, without loading the library:
  *       inocula backend
- *       abi=1.0
+ *       abi=1.1
  *       name=NAME
  *       version=0.1.0
  *       devices=cpu, cuda
@@ -38,8 +38,8 @@
  *
  * MEMORY
  *   Who allocates frees. Texts and lists that a function is given are valid during the call only,
- *   unless stated otherwise. Arrays are immutable from the moment they are returned, and freed by
- *   buffer_free or by being donated. A donated operand belongs to the callee from the moment of the
+ *   unless stated otherwise. Arrays are immutable from the moment they are returned, but for what
+ *   host_memory lends, and freed by buffer_free or by being donated. A donated operand belongs to the callee from the moment of the
  *   call, which consumes it on success and on failure alike, and may compute in its memory. An array
  *   is not passed as a donated and as a shared operand of the same call. close is called after every
  *   array of the device was freed.
@@ -69,7 +69,7 @@ extern "C" {
 #endif
 
 #define INOCULA_ABI_MAJOR 1
-#define INOCULA_ABI_MINOR 0
+#define INOCULA_ABI_MINOR 1
 #define INOCULA_MAX_RANK 6
 
 /* Element types. Arrays cross in row-major order, dense, little-endian. */
@@ -187,6 +187,12 @@ typedef struct inocula_backend_api {
 
     /* Required. */
     void (*buffer_free)(const inocula_device *, inocula_buffer *);
+
+    /* From 1.1 on. Lends the elements of an array for the host to change where they lie: all of them,
+     * row-major, *len bytes, until the next call that is given this array. NULL where they lie elsewhere
+     * or in another order, or where the memory is another array's too. The host does so only while
+     * nobody reads the array. Optional: without it elements are changed by operations. */
+    uint8_t *(*host_memory)(const inocula_device *, inocula_buffer *, size_t *len);
 } inocula_backend_api;
 
 /*

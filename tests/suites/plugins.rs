@@ -194,7 +194,7 @@ fn the_header_and_the_types_of_the_core_are_laid_out_alike() {
     layout!(
         lines, "inocula_backend_api", Api,
         struct_size major minor manifest error_code error_message error_free devices open close info
-        supports upload download execute sync buffer_free
+        supports upload download execute sync buffer_free host_memory
     );
     compile_c("layout", &[&format!("-DLAYOUT={lines}")]).unwrap();
     let wrong = lines.replacen("SIZE(inocula_text, 16)", "SIZE(inocula_text, 17)", 1);

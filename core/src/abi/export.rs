@@ -43,6 +43,7 @@ pub const fn table<B: Open>(manifest: &'static str) -> Api {
         execute: Some(execute::<B>),
         sync: Some(sync::<B>),
         buffer_free: Some(buffer_free::<B>),
+        host_memory: Some(host_memory::<B>),
     }
 }
 
@@ -386,6 +387,25 @@ unsafe extern "C" fn buffer_free<B: Open>(_device: *const RawDevice, buffer: *mu
     }
 }
 
+/// # Safety
+/// `device` is open and made `buffer`, which nobody else uses meanwhile; `len` has room for a number.
+unsafe extern "C" fn host_memory<B: Open>(
+    device: *const RawDevice,
+    buffer: *mut RawBuffer,
+    len: *mut usize,
+) -> *mut u8 {
+    // SAFETY: the caller vouches for it, here and below.
+    let lent = unsafe {
+        on::<B, Option<&mut [u8]>>(device, |backend| {
+            Ok(buffer.cast::<B::Buf>().as_mut().and_then(|buf| backend.host_memory(buf)))
+        })
+    };
+    // An error is kept for the next call: here it means that nothing is lent.
+    let Ok(Some(bytes)) = lent else { return ptr::null_mut() };
+    unsafe { len.write(bytes.len()) };
+    bytes.as_mut_ptr()
+}
+
 /// Makes a backend available: as `ENTRY` for programs that link it, and as a plugin from the same
 /// crate built as a `cdylib`.
 ///
@@ -425,7 +445,7 @@ macro_rules! export_backend {
             );
 
             const TEXT: &str = concat!(
-                "inocula backend\nabi=1.0\nname=",
+                "inocula backend\nabi=1.1\nname=",
                 $name,
                 "\nversion=",
                 env!("CARGO_PKG_VERSION"),

@@ -169,6 +169,7 @@ const EMPTY: Api = Api {
     execute: None,
     sync: None,
     buffer_free: None,
+    host_memory: None,
 };
 
 /// Adds a device's name to the list behind `context`.
@@ -214,7 +215,7 @@ pub struct Buffer {
     raw: *mut RawBuffer,
 }
 
-// SAFETY: the specification has buffers immutable and usable from any thread.
+// SAFETY: the specification has buffers usable from any thread, and immutable while they are shared.
 unsafe impl Send for Buffer {}
 // SAFETY: as above.
 unsafe impl Sync for Buffer {}
@@ -314,6 +315,15 @@ impl Backend for Imported {
         let h = &self.handle;
         let answer = call!(h.table, download(h.raw, buf.raw, bytes.as_mut_ptr(), bytes.len()));
         h.table.check(answer)
+    }
+
+    fn host_memory<'a>(&self, buf: &'a mut Buffer) -> Option<&'a mut [u8]> {
+        let (lend, mut len) = (self.handle.table.api.host_memory?, 0);
+        // SAFETY: the device is open and made the buffer, and the only reference to it is held.
+        let bytes = unsafe { lend(self.handle.raw, buf.raw, &mut len) };
+        // SAFETY: by the specification so many bytes lie there, for nobody else, until the buffer is used
+        // again; it is borrowed for as long.
+        (!bytes.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(bytes, len) })
     }
 
     fn execute(&self, op: &Op, args: &mut [Arg<'_, Buffer>], out: &[Aval]) -> Result<Outs<Buffer>> {

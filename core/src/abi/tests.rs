@@ -17,7 +17,7 @@ use crate::{
     Tensor, bail,
 };
 
-const MANIFEST: &str = "inocula backend\nabi=1.0\nname=toy\nversion=3\n";
+const MANIFEST: &str = "inocula backend\nabi=1.1\nname=toy\nversion=3\n";
 
 /// Arrays of f64 that count how many of them there are.
 struct Toy {
@@ -94,6 +94,10 @@ impl Backend for Toy {
     fn download(&self, buf: &Cells, bytes: &mut [u8]) -> Result<()> {
         bytes.copy_from_slice(bytemuck::cast_slice(&buf.0));
         Ok(())
+    }
+
+    fn host_memory<'a>(&self, buf: &'a mut Cells) -> Option<&'a mut [u8]> {
+        Some(bytemuck::cast_slice_mut(&mut buf.0))
     }
 
     fn execute(&self, op: &Op, args: &mut [Arg<'_, Cells>], out: &[Aval]) -> Result<Outs<Cells>> {
@@ -209,9 +213,49 @@ fn too_few_results_are_an_error() {
 }
 
 #[test]
+fn elements_are_changed_where_they_lie_unless_another_reads_them() {
+    let device = opened();
+    let double = |values: &mut [f64]| values.iter_mut().for_each(|value| *value *= 2.0);
+    let mut x = tensor(&device, &[1.0, -2.0]);
+    assert!(x.write_in_place(double));
+    assert_eq!(x.to_vec::<f64>().unwrap(), [2.0, -4.0]);
+    let kept = x.clone();
+    assert!(!x.write_in_place(double));
+    assert_eq!(kept.to_vec::<f64>().unwrap(), [2.0, -4.0]);
+}
+
+/// Lends a byte less than an array of one number has.
+unsafe extern "C" fn too_little(
+    _: *const RawDevice,
+    _: *mut RawBuffer,
+    len: *mut usize,
+) -> *mut u8 {
+    // SAFETY: the caller gives a place for the number.
+    unsafe { len.write(7) };
+    ptr::NonNull::<u64>::dangling().as_ptr().cast()
+}
+
+#[test]
+fn memory_of_another_size_is_not_written_to() {
+    for host_memory in [None, Some(too_little as unsafe extern "C" fn(_, _, _) -> _)] {
+        let table = read(&Api { host_memory, ..API }).unwrap();
+        let device = Device::new(Imported::open(&table, &spec("toy")).unwrap());
+        let mut x = tensor(&device, &[1.0]);
+        assert!(!x.write_in_place(|values: &mut [f64]| values.fill(9.0)));
+        assert_eq!(x.to_vec::<f64>().unwrap(), [1.0]);
+    }
+}
+
+#[test]
 fn shorter_and_longer_tables_are_read_as_far_as_both_go() {
-    // The last function is one that nothing works without, `sync` before it is not.
-    let short = Api { struct_size: size_of::<Api>() - size_of::<usize>(), ..API };
+    // A table of version 1.0 ends before the function that lends memory.
+    let first = Api { struct_size: std::mem::offset_of!(Api, host_memory), minor: 0, ..API };
+    let device = Device::new(Imported::open(&read(&first).unwrap(), &spec("toy")).unwrap());
+    let mut x = tensor(&device, &[2.0]);
+    assert!(!x.write_in_place(|values: &mut [f64]| values.fill(9.0)));
+    assert_eq!((-x).to_vec::<f64>().unwrap(), [-2.0]);
+    // Nothing works without the function before that.
+    let short = Api { struct_size: std::mem::offset_of!(Api, buffer_free), ..API };
     let err = read(&short).err().unwrap().to_string();
     assert!(err.contains("lacks buffer_free"), "{err}");
     let tiny = Api { struct_size: 8, ..API };

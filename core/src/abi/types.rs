@@ -11,7 +11,7 @@ use crate::{Aval, DType, Error, ErrorKind, Result, Shape, bail};
 /// `INOCULA_ABI_MAJOR`: raised when what exists changes its meaning.
 pub const MAJOR: u32 = 1;
 /// `INOCULA_ABI_MINOR`: raised when something is appended. For people; code looks at `struct_size`.
-pub const MINOR: u32 = 0;
+pub const MINOR: u32 = 1;
 
 /// `inocula_text`: UTF-8, not terminated, owned by who gave it.
 #[repr(C)]
@@ -234,6 +234,9 @@ pub struct Api {
     pub sync: Option<unsafe extern "C" fn(*const RawDevice) -> RawResult>,
     /// Frees an array.
     pub buffer_free: Option<unsafe extern "C" fn(*const RawDevice, *mut RawBuffer)>,
+    /// Lends the elements of an array that nobody reads, for the host to change them where they lie.
+    pub host_memory:
+        Option<unsafe extern "C" fn(*const RawDevice, *mut RawBuffer, len: *mut usize) -> *mut u8>,
 }
 
 /// Takes the name of one device.

@@ -326,11 +326,14 @@ impl Tensor {
         if self.dtype() != T::DTYPE || self.is_tracked() {
             return false;
         }
+        let size = self.aval().bytes();
         let Some(Inner { device, value: Ok(buf), .. }) = Arc::get_mut(&mut self.0) else {
             return false;
         };
-        let memory = device.backend().host_memory(buf);
-        memory.map(|bytes| write(bytemuck::cast_slice_mut(bytes))).is_some()
+        // What a plugin lends is its word only: another size would be written past or cast with a panic.
+        let memory = device.backend().host_memory(buf).filter(|bytes| bytes.len() == size);
+        let elements = memory.and_then(|bytes| bytemuck::try_cast_slice_mut(bytes).ok());
+        elements.map(write).is_some()
     }
 
     /// Applies a fused operation.
