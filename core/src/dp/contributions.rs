@@ -12,7 +12,7 @@
 
 use crate::{Result, Tensor, bail};
 
-use super::ghost::{Part, PerSample, contracted};
+use super::ghost::{Part, PerSample, contracted, row_major};
 
 /// What is held of the samples of a portion between its pass and their sums: whole batches of networks for
 /// small images, whose pass is cheapest at once, and a bound on the memory of others.
@@ -117,7 +117,7 @@ impl Contributions {
     pub fn sums(self) -> Result<Vec<Tensor>> {
         let sums = self.params.into_iter().filter_map(|mut pending| {
             let contracted = pending.contract();
-            contracted.map(|()| pending.sum).transpose()
+            contracted.map(|()| pending.sum.map(row_major)).transpose()
         });
         sums.collect()
     }

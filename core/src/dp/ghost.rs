@@ -87,7 +87,7 @@ impl PerSample {
     pub fn weighted_sums(&self, factors: &[Tensor]) -> Result<Vec<Tensor>> {
         self.check_factors(factors, self.samples)?;
         let sums = self.parts.iter().zip(factors).map(|(part, factors)| {
-            let sum = part.weighted_sum(factors);
+            let sum = row_major(part.weighted_sum(factors));
             sum.check()?;
             Ok(sum)
         });
@@ -251,6 +251,7 @@ impl Part {
         weights * x.dtype().size()
     }
 
+    /// The sum of `factors[n]` times the gradient of sample n, in whatever order it comes in memory.
     pub(super) fn weighted_sum(&self, factors: &Tensor) -> Tensor {
         let n = factors.dim(0);
         match self {
@@ -268,13 +269,14 @@ impl Part {
                 zeros.put_add(0, &rows.reshape(&[taken]), &scaled)
             }
             Part::Each(grads) => combined(factors, grads),
-            Part::Made(grads) => {
-                let sum = combined(factors, grads).permute(&[0, 3, 1, 2]);
-                // Row-major, as the weights are, and through a row so that it is.
-                sum.reshape(&[sum.shape().numel()]).reshape_to(sum.shape())
-            }
+            Part::Made(grads) => combined(factors, grads).permute(&[0, 3, 1, 2]),
         }
     }
+}
+
+/// The same in row-major order, as the weights are: through a row, which is a view of what lies so already.
+pub(super) fn row_major(t: Tensor) -> Tensor {
+    t.reshape(&[t.shape().numel()]).reshape_to(t.shape())
 }
 
 fn made(x: &Tensor, g: &Tensor, conv: Conv, kernel: [usize; 2]) -> Part {
