@@ -56,8 +56,8 @@ impl Smoothed {
         match self.eps_in(threat) {
             None => bail!(
                 Config,
-                "evaluate: smoothing certifies balls in l2, and the plan's budget is in {}; give it an \
-                 eps of its own",
+                "evaluate: smoothing certifies balls in l2, and the plan's budget is in {}; attack \
+                 in l2 too, or give it an eps of its own in a plan",
                 threat.norm
             ),
             Some(eps) if !(eps > 0.0 && eps.is_finite()) => {

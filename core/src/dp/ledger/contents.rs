@@ -7,9 +7,10 @@ use super::{Entry, Header, MAX_BYTES, Origin, Terms};
 use crate::dp::accounting::{Accountant, Mechanism, Sampling, Spent};
 use crate::{Result, fs};
 
-/// What training says of a seed as well.
-const SEEDED: &str = "not private: noise and batches were drawn from the run's seed, which config.toml \
-                      tells; epsilon is that of the same run without the seed";
+/// What has to be known of a run from a seed before its epsilon is believed.
+pub(crate) const SEEDED: &str = "not private: noise, batches and the draws of attacks and dropout came from \
+                                 the run's seed, which config.toml tells; epsilon is that of the same run \
+                                 without the seed";
 /// A guarantee that rests on nothing written must not look like one that does.
 const UNKNOWN: &str = "the ledger does not record how batches and noise were drawn: epsilon is for Poisson \
                        sampling and secret noise, see the warnings of the run";

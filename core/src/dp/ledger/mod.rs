@@ -31,6 +31,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::contents::SEEDED;
 pub use self::contents::{Contents, read};
 use self::contents::{End, after, parse};
 use self::format::{Record, SIZE};

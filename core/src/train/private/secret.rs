@@ -8,7 +8,7 @@
 //! sample by sample, and what differs is the record.
 
 use crate::Result;
-use crate::dp::noise;
+use crate::dp::{ledger, noise};
 use crate::rng::Rng;
 
 /// The source of all secret randomness of a training.
@@ -37,10 +37,7 @@ impl Secret {
 
     /// What a reader has to know about the source before believing an epsilon.
     pub(super) fn warning(&self) -> Option<&'static str> {
-        (!self.source.is_secret()).then_some(
-            "not private: noise and batches were drawn from the run's seed, which config.toml tells; \
-             epsilon is that of the same run without the seed",
-        )
+        (!self.source.is_secret()).then_some(ledger::SEEDED)
     }
 
     /// The generator of batches.
