@@ -13,6 +13,7 @@ use tch::{Kind, Tensor};
 
 use crate::dispatch::Held;
 use crate::failure::Made;
+use crate::host;
 
 /// An array on this backend.
 pub struct Buf {
@@ -73,6 +74,12 @@ impl Buf {
 
     pub(crate) fn aval(&self) -> Aval {
         self.aval
+    }
+
+    /// The elements, row-major, to be changed where they lie: on CPUs, where nobody else can see it.
+    pub(crate) fn host_memory(&mut self) -> Option<&mut [u8]> {
+        let writable = self.is_writable();
+        host::bytes(self.tensor.get_mut()).filter(|_| writable)
     }
 
     /// Whether nobody else can see what is written here.

@@ -8,6 +8,7 @@ use crate::buf::{Buf, kind, operand, signed, sizes};
 use crate::dispatch::{Derivative, Geometry, convolution_backward};
 use crate::failure::Made;
 use crate::layout::{self, four, interleaved, interleaves, with_zero_channel};
+use crate::per_sample::Sample;
 
 fn geometry(conv: &Conv) -> Geometry {
     Geometry {
@@ -85,13 +86,21 @@ pub(crate) fn weight_grad(conv: &Conv, args: &[Arg<'_, Buf>], out: &Aval) -> Mad
     convolution_backward(g, x, &w, &geometry(conv), Derivative::Weight)
 }
 
-/// `(x, g)`: the derivative in the weight from each sample alone, as one convolution in which every
-/// sample is a group.
+/// `(x, g)`: the derivative in the weight from each sample alone.
 pub(crate) fn weight_grads(conv: &Conv, args: &[Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
     if is_barren(args, out) {
         return zeros(args, out);
     }
     let (x, g) = (operand(args, 0), operand(args, 1));
+    let apart = Sample::new(conv, x, g, out).filter(|_| interleaves(x.device(), out.dtype));
+    match apart {
+        Some(sample) => sample.weight_grads(x, g),
+        None => samples_as_groups(conv, x, g, out),
+    }
+}
+
+/// The same as one convolution in which every sample is a group.
+fn samples_as_groups(conv: &Conv, x: &Tensor, g: &Tensor, out: &Aval) -> Made<Tensor> {
     let ([n, c, h, w], [_, o, oh, ow]) = (four(x), four(g));
     let [x, g] = [x.f_reshape([1, n * c, h, w])?, g.f_reshape([1, n * o, oh, ow])?];
     let [channels, kh, kw] = [2, 3, 4].map(|axis| out.shape[axis] as i64);

@@ -115,6 +115,10 @@ impl Backend for Tch {
         copied.map_err(|err| Failure::from(err).during("download"))
     }
 
+    fn host_memory<'a>(&self, buf: &'a mut Buf) -> Option<&'a mut [u8]> {
+        buf.host_memory()
+    }
+
     fn execute(&self, op: &Op, args: &mut [Arg<'_, Buf>], out: &[Aval]) -> Result<Outs<Buf>> {
         if let Some(arg) = args.first()
             && arg.get().aval().dtype == DType::I64
@@ -184,7 +188,7 @@ impl Tch {
             Op::PutAdd { axis } => index::put_add(*axis, args),
             Op::Unfold2d(window) => columns::unfold(window, operand(args, 0), out),
             Op::Fold2d { window, .. } => columns::fold(window, operand(args, 0), out),
-            Op::MatMul { trans_a, trans_b } => matmul::matmul([*trans_a, *trans_b], args),
+            Op::MatMul { trans_a, trans_b } => matmul::matmul([*trans_a, *trans_b], args, out),
             Op::Conv2d(conv) => conv::forward(conv, false, args, out),
             Op::Conv2dDx { conv, .. } => conv::input_grad(conv, args, out),
             Op::Conv2dDw { conv, .. } => conv::weight_grad(conv, args, out),

@@ -230,6 +230,10 @@ impl Held {
         &self.0
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut Tensor {
+        &mut self.0
+    }
+
     pub(crate) fn into_inner(self) -> Tensor {
         self.0
     }

@@ -19,10 +19,12 @@
 //! # What is not exactly as defined
 //!
 //! Where values are NaN: the gradient of a ReLU passes where its value is NaN, and of several NaN in
-//! a pooling window the last one counts.
+//! a pooling window the last one counts. Where they are infinite: gradients of samples in the weight of
+//! a convolution leave out cotangents of 0, whatever they would be multiplied with.
 
 mod dispatch;
 mod failure;
+mod host;
 mod layout;
 mod threads;
 
@@ -37,6 +39,7 @@ mod reduce;
 mod columns;
 mod conv;
 mod matmul;
+mod per_sample;
 mod pool;
 
 mod softmax;

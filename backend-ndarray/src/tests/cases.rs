@@ -350,6 +350,7 @@ fn convolutions(draw: &mut Draw, cases: &mut Vec<Case>) {
         (Conv { dilation: [2, 1], ..Conv::new(1, 1) }, [2, 17, 6, 5], [3, 17, 2, 1]),
         (Conv { dilation: [1, 2], ..Conv::new(1, 2) }, [2, 17, 6, 7], [3, 17, 2, 3]),
         (plain, [2, 43, 6, 7], [2, 43, 5, 5]),
+        (plain, [2, 3, 4, 5], [70, 3, 2, 3]),
     ];
     for (conv, x, w) in all {
         let window = conv.window([w[2], w[3]]);

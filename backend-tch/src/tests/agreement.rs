@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use inocula_core::op::OpCode;
+use inocula_core::op::{Op, OpCode};
 use inocula_core::{Arg, Backend, DType};
 
-use super::cases::{self, Case};
+use super::cases::{self, Case, Draw};
 use super::reference::Value;
-use super::{DISGUISES, Disguise, assert_close, cpu, define, disguised, download, execute, infer};
+use super::{
+    DISGUISES, Disguise, assert_close, cpu, define, disguised, download, execute, infer, upload,
+};
 use crate::{Buf, Tch};
 
 fn all(dtype: DType) -> Vec<Case> {
@@ -113,5 +115,18 @@ fn a_donated_operand_changes_nothing_but_speed() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn norms_of_rows_agree_with_the_definition() {
+    let device = cpu();
+    let op = Op::MatMul { trans_a: false, trans_b: true };
+    for dims in [[5, 1, 1], [3, 1, 63], [4, 1, 64], [2, 1, 1000], [0, 1, 7], [3, 1, 0], [2, 2, 9]] {
+        let rows = Draw::new(DType::F32).normal(&dims);
+        let buf = upload(&device, &rows);
+        let got = execute(&device, &op, &[&buf, &buf]).unwrap().remove(0);
+        let want = define(&op, &[rows.clone(), rows]).remove(0);
+        assert_close(&download(&device, &got), &want, &format!("{dims:?}"));
     }
 }

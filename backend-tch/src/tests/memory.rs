@@ -149,3 +149,25 @@ fn memory_that_was_given_away_is_used_again() {
         assert!(places.contains(&place(&made)), "{op:?} took new memory");
     }
 }
+
+#[test]
+fn memory_is_lent_where_nobody_else_sees_it_and_it_is_in_order() {
+    let device = cpu();
+    let x = floats(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let mut buf = upload(&device, &x);
+    device.host_memory(&mut buf).unwrap()[4..8].copy_from_slice(&9.0_f32.to_ne_bytes());
+    assert_eq!(download(&device, &buf).data, [1.0, 9.0, 3.0, 4.0, 5.0, 6.0]);
+    for op in views() {
+        let mut buf = upload(&device, &Draw::new(DType::F32).normal(&[40, 50]));
+        let view = execute(&device, &op, &[&buf]).unwrap().remove(0);
+        assert!(device.host_memory(&mut buf).is_none(), "{op:?} sees it too");
+        drop(view);
+        assert!(device.host_memory(&mut buf).is_some(), "{op:?} is gone");
+    }
+    let turn = Op::Permute { axes: [1, 0].into_iter().collect() };
+    let mut turned = give(&device, &turn, vec![upload(&device, &x)]);
+    assert!(device.host_memory(&mut turned).is_none(), "not row-major");
+    let spread = Op::Broadcast { shape: Shape::new(&[4, 2, 3]).unwrap() };
+    let mut spread = give(&device, &spread, vec![upload(&device, &x)]);
+    assert!(device.host_memory(&mut spread).is_none(), "one place for several elements");
+}
