@@ -50,13 +50,18 @@ fn relu_if(relu: bool, x: Tensor) -> Tensor {
     if relu { x.maximum(&x.scalar(0.0)) } else { x }
 }
 
-/// One convolution in which every sample is a group of its own, so that nothing is added over them.
+/// A product of matrices for each sample: cotangents, and what the windows of their pixels saw. In groups,
+/// one convolution in which every sample is groups of its own, so that nothing is added over them.
 fn weight_grads(x: &Tensor, g: &Tensor, conv: Conv, kernel: [usize; 2]) -> Tensor {
     let [n, outputs, groups] = [x.dim(0), g.dim(1), conv.groups];
     let channels = x.dim(1) / groups;
     let shape = [n, outputs, channels, kernel[0], kernel[1]];
     if n == 0 {
         return Tensor::zeros(x.device(), x.dtype(), &shape);
+    }
+    if groups == 1 {
+        let cotangents = g.reshape(&[n, outputs, g.dim(2) * g.dim(3)]);
+        return cotangents.matmul_t(&x.unfold2d(conv.window(kernel)), false, true).reshape(&shape);
     }
     let one = |t: &Tensor| t.reshape(&[1, n * t.dim(1), t.dim(2), t.dim(3)]);
     let apart = Conv { groups: n * groups, ..conv };
