@@ -329,7 +329,7 @@ fn products(draw: &mut Draw, cases: &mut Vec<Case>) {
 
 fn convolutions(draw: &mut Draw, cases: &mut Vec<Case>) {
     let plain = Conv::new(1, 0);
-    let all: [(Conv, [usize; 4], [usize; 4]); 16] = [
+    let all: [(Conv, [usize; 4], [usize; 4]); 17] = [
         (Conv::new(1, 1), [2, 1, 5, 6], [3, 1, 3, 3]),
         (Conv::new(2, 1), [2, 3, 7, 5], [4, 3, 3, 2]),
         (Conv { groups: 3, ..Conv::new(1, 1) }, [2, 3, 4, 5], [3, 1, 3, 3]),
