@@ -78,8 +78,10 @@ impl Buf {
 
     /// The elements, row-major, to be changed where they lie: on CPUs, where nobody else can see it.
     pub(crate) fn host_memory(&mut self) -> Option<&mut [u8]> {
-        let writable = self.is_writable();
-        host::bytes(self.tensor.get_mut()).filter(|_| writable)
+        if !self.is_writable() {
+            return None;
+        }
+        host::bytes(self.tensor.get_mut())
     }
 
     /// Whether nobody else can see what is written here.

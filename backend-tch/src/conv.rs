@@ -92,11 +92,12 @@ pub(crate) fn weight_grads(conv: &Conv, args: &[Arg<'_, Buf>], out: &Aval) -> Ma
         return zeros(args, out);
     }
     let (x, g) = (operand(args, 0), operand(args, 1));
-    let apart = Sample::new(conv, x, g, out).filter(|_| interleaves(x.device(), out.dtype));
-    match apart {
-        Some(sample) => sample.weight_grads(x, g),
-        None => samples_as_groups(conv, x, g, out),
+    if interleaves(x.device(), out.dtype)
+        && let Some(sample) = Sample::new(conv, x, g, out)
+    {
+        return sample.weight_grads(x, g);
     }
+    samples_as_groups(conv, x, g, out)
 }
 
 /// The same as one convolution in which every sample is a group.

@@ -74,7 +74,8 @@ pub(crate) fn bytes(tensor: &mut Tensor) -> Option<&mut [u8]> {
     Some(unsafe { from_raw_parts_mut(tensor.data_ptr().cast(), count) })
 }
 
-fn is_plain(tensor: &Tensor) -> Made<bool> {
+/// Whether [`elements`] has them.
+pub(crate) fn is_plain(tensor: &Tensor) -> Made<bool> {
     let kind = tensor.f_kind()?;
     Ok(kind == Kind::Float && tensor.device() == Device::Cpu && tensor.is_contiguous())
 }

@@ -4,11 +4,11 @@
 //! is made here: MKL takes a tenth of a millisecond for it, however short the rows are.
 
 use inocula_core::{Arg, Aval};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use crate::buf::{Buf, operand, sizes};
 use crate::failure::Made;
-use crate::host::{elements, filled, for_rows};
+use crate::host::{elements, filled, for_rows, is_plain};
 
 /// Matrix product of the last two axes.
 pub(crate) fn matmul(trans: [bool; 2], args: &[Arg<'_, Buf>], out: &Aval) -> Made<Tensor> {
@@ -32,10 +32,7 @@ pub(crate) fn linear(relu: bool, args: &[Arg<'_, Buf>]) -> Made<Tensor> {
 fn squared_norms(trans: [bool; 2], args: &[Arg<'_, Buf>], out: &Aval) -> Made<Option<Tensor>> {
     let (a, b) = (operand(args, 0), operand(args, 1));
     let of_rows = trans == [false, true] && out.shape.rank() == 3 && out.shape[1..] == [1, 1];
-    if !of_rows || a.device() != Device::Cpu || a.f_kind()? != Kind::Float {
-        return Ok(None);
-    }
-    if !a.is_contiguous() || !b.is_contiguous() || a.data_ptr() != b.data_ptr() {
+    if !of_rows || !is_plain(a)? || !is_plain(b)? || a.data_ptr() != b.data_ptr() {
         return Ok(None);
     }
     let rows = elements(a)?;
