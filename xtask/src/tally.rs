@@ -35,6 +35,12 @@ impl fmt::Display for Tally {
     }
 }
 
+/// The name of the test that `line` reports as failed: `test [burn:flex] nan::in_sums ... FAILED`.
+pub(crate) fn failed_test(line: &str) -> Option<&str> {
+    let name = line.trim().strip_prefix("test ")?.strip_suffix(" FAILED")?;
+    Some(name.strip_suffix("...")?.trim_end())
+}
+
 /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; ...`. What a
 /// filter left out was not asked for and counts nowhere.
 fn parse(line: &str) -> Option<Tally> {
@@ -53,6 +59,14 @@ fn parse(line: &str) -> Option<Tally> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failed_tests_are_named() {
+        let name = "[burn:flex] nan::in_sums";
+        assert_eq!(failed_test(&format!("test {name}     ... FAILED\n")), Some(name));
+        let others = ["test a ... ok", "test result: FAILED. 1 passed; 1 failed", "... FAILED"];
+        assert_eq!(others.map(failed_test), [None; 3]);
+    }
 
     #[test]
     fn result_lines_add_up_and_others_count_nothing() {

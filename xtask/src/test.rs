@@ -1,7 +1,7 @@
 //! `cargo xtask test`: builds the workspace and runs every test there is.
 //!
-//! The one command for a fresh machine. It ends with one line, `test: N passed, N failed, N
-//! skipped`, summed over all test programs, and fails if any of them did.
+//! The one command for a fresh machine. It ends with the names of what failed and one line, `test: N
+//! passed, N failed, N skipped`, summed over all test programs, and fails if any of them did.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::plugins::{self, PLUGINS};
 use crate::setup::flower;
-use crate::tally::Tally;
+use crate::tally::{Tally, failed_test};
 use crate::workspace::{cargo, root, run as execute, shown, target};
 use crate::{Command, Outcome};
 
@@ -41,7 +41,7 @@ pub(crate) fn extra(args: &ArgMatches) -> Vec<String> {
 
 /// Runs everything and prints the closing line.
 pub(crate) fn run(extra: &[String], release_demo: bool) -> Outcome {
-    let mut suite = Suite { tally: Tally::default(), data: find_data(), plugins: Vec::new() };
+    let mut suite = Suite { data: find_data(), ..Suite::default() };
     suite.report_data();
     suite.report_flower();
     suite.build_plugins();
@@ -52,7 +52,9 @@ pub(crate) fn run(extra: &[String], release_demo: bool) -> Outcome {
     if suite.tally.total() == 0 {
         suite.fail("no test ran; check the arguments after `--`");
     }
-    println!("\ntest: {}", suite.tally);
+    println!();
+    suite.failures.iter().for_each(|what| println!("test: failed: {what}"));
+    println!("test: {}", suite.tally);
     match suite.tally.failed {
         0 => Ok(()),
         failed => Err(format!("{failed} failed; see above")),
@@ -81,8 +83,11 @@ fn find_data() -> Vec<Data> {
     places.into_iter().map(place).collect()
 }
 
+#[derive(Default)]
 struct Suite {
     tally: Tally,
+    /// What failed, in words or as names of tests: it is told again at the end, thousands of lines later.
+    failures: Vec<String>,
     data: Vec<Data>,
     /// Libraries of the backends that were built.
     plugins: Vec<PathBuf>,
@@ -91,6 +96,7 @@ struct Suite {
 impl Suite {
     fn fail(&mut self, why: &str) {
         eprintln!("test: {why}");
+        self.failures.push(why.to_owned());
         self.tally.failed += 1;
     }
 
@@ -204,7 +210,9 @@ impl Suite {
                 let mut stdout = std::io::stdout().lock();
                 stdout.write_all(&line)?;
                 stdout.flush()?;
-                self.tally.add_line(&String::from_utf8_lossy(&line));
+                let text = String::from_utf8_lossy(&line);
+                self.tally.add_line(&text);
+                self.failures.extend(failed_test(&text).map(str::to_owned));
                 line.clear();
             }
         }

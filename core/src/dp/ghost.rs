@@ -39,9 +39,9 @@ pub(super) enum Part {
     Rows { rows: Tensor, g: Tensor, table: [usize; 2] },
     /// Made, `[N, ...shape]`.
     Each(Tensor),
-    /// Made, in weights of a convolution, with the channels last: `[N, O, kh, kw, C]`. Some kernels make them
-    /// so, and their order matters to the sum alone.
-    Made(Tensor),
+    /// Made, in weights of a convolution, as rows with the channels last: `[N, O * kh * kw * C]`. Some kernels
+    /// make them so, and their order matters to the sum alone.
+    Made { rows: Tensor, weight: [usize; 4] },
 }
 
 impl PerSample {
@@ -122,7 +122,7 @@ impl PerSample {
         let of = |part: &Part| match part {
             Part::Outer { x, g } | Part::Windows { x, g, .. } => held(&[x, g]),
             Part::Rows { rows, g, .. } => held(&[rows, g]),
-            Part::Each(grads) | Part::Made(grads) => held(&[grads]),
+            Part::Each(grads) | Part::Made { rows: grads, .. } => held(&[grads]),
         };
         self.parts.iter().map(of).sum()
     }
@@ -221,7 +221,7 @@ impl Part {
                 let same = a.eq(&b).cast(g.dtype());
                 (same * g.matmul_t(g, false, true)).sum(&[1, 2]).reshape(&[n])
             }
-            Part::Each(grads) | Part::Made(grads) => {
+            Part::Each(grads) | Part::Made { rows: grads, .. } => {
                 let width = grads.shape()[1..].iter().product();
                 let row = grads.reshape(&[n, 1, width]);
                 row.matmul_t(&row, false, true).reshape(&[n])
@@ -269,7 +269,9 @@ impl Part {
                 zeros.put_add(0, &rows.reshape(&[taken]), &scaled)
             }
             Part::Each(grads) => combined(factors, grads),
-            Part::Made(grads) => combined(factors, grads).permute(&[0, 3, 1, 2]),
+            Part::Made { rows, weight } => {
+                combined(factors, rows).reshape(weight).permute(&[0, 3, 1, 2])
+            }
         }
     }
 }
@@ -280,7 +282,9 @@ pub(super) fn row_major(t: Tensor) -> Tensor {
 }
 
 fn made(x: &Tensor, g: &Tensor, conv: Conv, kernel: [usize; 2]) -> Part {
-    Part::Made(x.conv_weight_grads(g, conv, kernel).permute(&[0, 1, 3, 4, 2]))
+    let grads = x.conv_weight_grads(g, conv, kernel).permute(&[0, 1, 3, 4, 2]);
+    let [n, weight @ ..] = std::array::from_fn::<_, 5, _>(|axis| grads.dim(axis));
+    Part::Made { rows: grads.reshape(&[n, weight.iter().product()]), weight }
 }
 
 /// The sum of `factors[n]` times what `grads` `[N, ...]` has of sample n.
