@@ -59,7 +59,7 @@ fn used_steps(folder: &Path) -> Vec<u64> {
 }
 
 /// Starts the process for the test of that name, and kills it at a random point: while it starts,
-/// opens the ledger, or runs.
+/// opens the ledger, or after some steps, however long those take on a busy machine.
 fn start_and_kill(folder: &Path, test: &str, too_early: bool, rng: &mut Rng) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test]).env(FOLDER, folder);
@@ -68,8 +68,8 @@ fn start_and_kill(folder: &Path, test: &str, too_early: bool, rng: &mut Rng) {
     }
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     if rng.bernoulli(0.7) {
-        let before = used_steps(folder).len();
-        while used_steps(folder).len() == before {
+        let enough = used_steps(folder).len() + 1 + rng.below(4);
+        while used_steps(folder).len() < enough {
             assert!(child.try_wait().unwrap().is_none(), "the process ended by itself");
             std::thread::sleep(Duration::from_micros(200));
         }
